@@ -1,0 +1,152 @@
+"""What the network costs: plain Lightning against the network, audited and not, in one run.
+
+The digits program is widened until a plain step takes at least 20 ms, then each way of training
+runs a short and a long fit. The short one gives the fixed cost, the difference of the two the
+steady cost per batch. All three use the same settings (threads, kernels), so that the ratios
+compare the network and nothing else; `stock_ratio` says what those settings cost against stock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+STEP_MS_MIN = 20.0
+SHORT = 20
+
+
+def main() -> None:
+    """Print one JSON document; progress goes to stderr."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0, help="length of a plain long fit")
+    parser.add_argument("--run", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.run:
+        print(json.dumps(run(json.loads(options.run))))
+        return
+    with tempfile.TemporaryDirectory(prefix="gensyn-bench-") as home:
+        print(json.dumps(compare(options.seconds, Path(home))))
+
+
+def compare(seconds: float, home: Path) -> dict[str, Any]:
+    """Return the published figures."""
+    width, step_ms = widen()
+    long = max(4 * SHORT, int(seconds * 1000 / step_ms))
+    plain = timed({"width": width, "batches": [SHORT, long], "way": "plain"}, home)
+    stock = timed({"width": width, "batches": [SHORT, long], "way": "stock"}, home)
+    free = timed({"width": width, "batches": [SHORT, long], "way": "none"}, home)
+    audited = timed({"width": width, "batches": [SHORT, long], "way": "default"}, home)
+    return {
+        "batches": long,
+        "width": width,
+        "plain_step_ms": round(1000 * slope(plain), 2),
+        "fixed_s": round(free["seconds"][0] - plain["seconds"][0], 3),
+        "steady_ratio": round(slope(free) / slope(plain), 4),
+        "audited_ratio": round(slope(audited) / slope(plain), 4),
+        "stock_ratio": round(slope(plain) / slope(stock), 4),
+        "hash_share": free["hash_share"],
+        "bytes_moved": free["bytes_moved"],
+        "segments": free["segments"],
+        "cores": os.cpu_count(),
+    }
+
+
+def slope(result: dict[str, Any]) -> float:
+    """Return seconds per batch once the fixed cost is taken off."""
+    (short, long), (short_s, long_s) = result["batches"], result["seconds"]
+    return (long_s - short_s) / (long - short)
+
+
+def widen() -> tuple[int, float]:
+    """Return the first width whose plain step takes long enough, and that step in ms."""
+    for width in (64, 96, 128, 160, 192, 256, 320, 384, 512):
+        result = timed({"width": width, "batches": [5, 25], "way": "plain"}, None)
+        step_ms = 1000 * slope(result)
+        print(f"width {width}: {step_ms:.1f} ms a step", file=sys.stderr)
+        if step_ms >= STEP_MS_MIN:
+            return width, step_ms
+    raise SystemExit("no width is slow enough; this machine is too fast for the table of widths")
+
+
+def timed(job: dict[str, Any], home: Path | None) -> dict[str, Any]:
+    """Run one way of training in a process of its own and return what it measured."""
+    environment = os.environ | {"PYTHONHASHSEED": "0", "OMP_WAIT_POLICY": "PASSIVE"}
+    if home:
+        environment["GENSYN_HOME"] = str(home)
+    command = [sys.executable, "-W", "ignore", __file__, "--run", json.dumps(job)]
+    done = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT
+    )
+    return job | json.loads(done.stdout.splitlines()[-1])
+
+
+def run(job: dict[str, Any]) -> dict[str, Any]:
+    """Fit the program for each number of batches, after one small fit that warms everything up."""
+    sys.path.insert(0, str(ROOT / "notebooks"))
+    if job["way"] == "plain":
+        settle_numerics()
+    fit(job, 3)
+    measured = [fit(job, batches) for batches in job["batches"]]
+    last = measured[-1]
+    return {"seconds": [each["seconds"] for each in measured]} | last["network"]
+
+
+def settle_numerics() -> None:
+    """Bring this process into the numeric settings every runner has."""
+    import torch
+
+    from gensyn_lightning.training import normal
+
+    normal.enter(threads=torch.get_num_threads())
+
+
+def fit(job: dict[str, Any], batches: int) -> dict[str, Any]:
+    """Time one fit of `batches` training batches, without validation or checkpoints."""
+    import torch
+    from digits import build
+
+    from gensyn_lightning import GensynStrategy
+
+    plain = job["way"] in ("plain", "stock")
+    strategy = "auto" if plain else GensynStrategy(audit=job["way"], quiet=True)
+    folder = Path(tempfile.mkdtemp(prefix="gensyn-bench-fit-"))
+    trainer, model, data = build(
+        strategy,
+        folder=folder,
+        width=job["width"],
+        epochs=-1,
+        max_steps=batches,
+        limit_val_batches=0,
+        callbacks=[],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+    )
+    torch.manual_seed(7)
+    began = time.perf_counter()
+    trainer.fit(model, datamodule=data)
+    seconds = time.perf_counter() - began
+    network = {} if plain else measured_by(trainer)
+    return {"seconds": seconds, "network": network}
+
+
+def measured_by(trainer: Any) -> dict[str, Any]:
+    """Return what the network says of its own cost."""
+    outcome = trainer.strategy.outcome
+    return {
+        "hash_share": round(outcome.hash_seconds / max(outcome.train_seconds, 1e-9), 4),
+        "bytes_moved": outcome.bytes_moved,
+        "segments": outcome.segments,
+    }
+
+
+if __name__ == "__main__":
+    main()

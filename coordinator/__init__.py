@@ -1,0 +1,1 @@
+"""The coordinator: decodes, asks the protocol, stores, performs."""

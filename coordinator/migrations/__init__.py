@@ -1,0 +1,1 @@
+"""The store's schema over time, in Alembic's layout."""

@@ -1,0 +1,1 @@
+"""Where the budget lies until a job is settled, and where receipts are kept for good."""

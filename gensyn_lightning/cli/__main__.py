@@ -1,0 +1,65 @@
+"""The `gensyn` command: train on machines you do not own, and check the result."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from gensyn_lightning import __version__
+from gensyn_lightning.cli import configuration, doctor, down, job, report, train, up, verify
+from gensyn_lightning.cli.console import complain, wants_json
+from gensyn_lightning.errors import GensynError
+
+FAILED = 1
+
+app = typer.Typer(
+    name="gensyn",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("up")(up.up)
+app.command("down")(down.down)
+app.command("doctor")(doctor.doctor)
+app.command("train", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+    train.train
+)
+app.add_typer(job.app, name="job")
+app.command("report")(report.report)
+app.command("verify")(verify.verify)
+app.add_typer(configuration.app, name="config")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _gensyn(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    """Train with Lightning on machines you do not own, and check the result."""
+
+
+def main() -> None:
+    """Run the command line; every failure is one line and an exit code (130 after Ctrl-C)."""
+    try:
+        app()
+    except GensynError as error:
+        complain(error, wants_json())
+        sys.exit(FAILED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
+
+
+if __name__ == "__main__":
+    main()

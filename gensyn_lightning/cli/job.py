@@ -1,0 +1,211 @@
+"""`gensyn job`: list jobs, look at one, follow it, wait for it, stop it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gensyn_lightning import config
+from gensyn_lightning.cli.console import emit, say, show
+from gensyn_lightning.errors import ConfigError, GensynError
+from gensyn_lightning.network import Home, Network, NetworkInfo, jobs
+from gensyn_lightning.network.home import read_info
+from gensyn_lightning.protocol.job import JobId, State, display_id
+from gensyn_lightning.protocol.jsonform import to_json
+
+JOB_SCHEMA, LIST_SCHEMA, EVENT_SCHEMA = "gensyn-job/1", "gensyn-jobs/1", "gensyn-event/1"
+ENDED = frozenset({State.SETTLED, State.REFUNDED})
+TIMED_OUT, NOT_VERIFIED, INCONCLUSIVE = 124, 3, 4
+POLL_S = 0.5
+
+Name = Annotated[str, typer.Argument(help="a job's name, as it was shown")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout")]
+
+app = typer.Typer(no_args_is_help=True, help="List, show, follow, wait for and stop jobs.")
+
+
+@app.command("ls")
+def ls(
+    limit: Annotated[int, typer.Option(min=1, help="how many, newest first")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List the jobs submitted from here, newest first."""
+    home = Home(config.resolve().home)
+    known = jobs.submitted(home)[:limit]
+    rows: list[dict[str, Any]] = []
+    if known:
+        with _connected() as client:
+            for each in known:
+                rows.append(_row(client, each))
+    show(
+        "",
+        ("job", "submitted", "state", "segments", "replayed", "from"),
+        [
+            (r["name"], r["submitted"], r["state"], r["segments"], r["replayed"], r["folder"])
+            for r in rows
+        ],
+    )
+    if as_json:
+        emit(LIST_SCHEMA, {"jobs": rows})
+
+
+@app.command("show")
+def show_job(name: Name, as_json: AsJson = False) -> None:
+    """Show how far a job has come."""
+    with _connected() as client:
+        job = _find(name)
+        found = _document(client, job)
+    show("", ("", ""), [(key.replace("_", " "), _text(value)) for key, value in found.items()])
+    if as_json:
+        emit(JOB_SCHEMA, found)
+
+
+@app.command("events")
+def events(
+    name: Name,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="until the job ends")] = False,
+    since: Annotated[int, typer.Option(min=0, help="only entries after this number")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Print a job's log, one line per entry; with --json one document per line."""
+    with _connected() as client:
+        job = _find(name)
+        last = client.job(job).cursor
+        if not follow and last <= since:
+            return
+        for entry in client.events(job, since):
+            at = time.strftime("%H:%M:%S", time.localtime(entry.at_ms / 1000))
+            details = " ".join(f"{key}={_text(value)}" for key, value in entry.body.items())
+            say(f"{entry.cursor:5d} {at} {entry.kind} {details}")
+            if as_json:
+                fields = {"cursor": entry.cursor, "at_ms": entry.at_ms, "kind": entry.kind}
+                emit(EVENT_SCHEMA, {**fields, "body": entry.body})
+            if not follow and entry.cursor >= last:
+                return
+
+
+@app.command("wait")
+def wait(
+    name: Name,
+    timeout: Annotated[float, typer.Option(min=0, help="seconds; 0 = as long as it takes")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Wait until a job has ended; the exit code says how: 0 verified, 3 not, 4 inconclusive."""
+    deadline = time.monotonic() + timeout if timeout else None
+    with _connected() as client:
+        job = _find(name)
+        while client.job(job).state not in ENDED:
+            if deadline is not None and time.monotonic() > deadline:
+                say(f"{display_id(job)} has not ended")
+                raise typer.Exit(TIMED_OUT)
+            time.sleep(POLL_S)
+        found = _document(client, job)
+    say(
+        f"{display_id(job)}: {found['state']}"
+        + (f" ({found['reason']})" if found["reason"] else "")
+    )
+    if as_json:
+        emit(JOB_SCHEMA, found)
+    raise typer.Exit(_exit_code(found))
+
+
+@app.command("cancel")
+def cancel(name: Name, as_json: AsJson = False) -> None:
+    """Stop a job; what was accepted stays paid, the rest of the price comes back."""
+    with _connected() as client:
+        job = _find(name)
+        client.cancel(job)
+        say(f"{display_id(job)} is being stopped")
+        if as_json:
+            emit(JOB_SCHEMA, _document(client, job))
+
+
+@contextmanager
+def _connected() -> Iterator[Any]:
+    """Give a client of the network that runs here or is configured; start none."""
+    from gensyn_lightning.client import Client
+    from gensyn_lightning.identity import Identity, open_account
+    from gensyn_lightning.protocol.canonical import Domain
+    from gensyn_lightning.protocol.digest import parse_address
+
+    info = _network()
+    domain = Domain(int(info.domain["chain_id"]), parse_address(str(info.domain["escrow"])))
+    account = open_account(Path(info.keys), info.submitter)
+    with Client(info.coordinator, Identity(account, domain), patience_s=10) as client:
+        yield client
+
+
+def _network() -> NetworkInfo:
+    settings = config.resolve()
+    if settings.coordinator:
+        info = read_info(Home(settings.home))
+        if info is None or info.coordinator != settings.coordinator:
+            raise ConfigError(
+                f"nothing is known here about the network at {settings.coordinator}",
+                hint=f"put its network.json into {settings.home}",
+            )
+        return info
+    found = Network.find(settings.home)
+    if found is None:
+        raise ConfigError(
+            f"no network runs in {settings.home}", hint="start it with `gensyn up --detach`"
+        )
+    Network.keep(settings.home)
+    return found
+
+
+def _find(name: str) -> JobId:
+    return jobs.find(Home(config.resolve().home), name)
+
+
+def _row(client: Any, known: jobs.Submitted) -> dict[str, Any]:
+    at = time.strftime("%Y-%m-%d %H:%M", time.localtime(known.submitted_ms / 1000))
+    row: dict[str, Any] = {
+        "name": display_id(known.job),
+        "job": known.job.hex(),
+        "submitted": at,
+        "folder": known.folder,
+    }
+    try:
+        found = client.job(known.job)
+    except GensynError as error:
+        return row | {"state": f"unknown ({error})", "segments": "", "replayed": ""}
+    segments = f"{found.accepted}/{found.segments}"
+    return row | {
+        "state": found.state.name,
+        "segments": segments,
+        "replayed": str(found.replayed),
+    }
+
+
+def _document(client: Any, job: JobId) -> dict[str, Any]:
+    found = client.job(job)
+    return {
+        "name": display_id(job),
+        "job": job.hex(),
+        "state": found.state.name,
+        "reason": found.reason.name if found.reason else None,
+        "events": found.events,
+        "segments": found.segments,
+        "accepted": found.accepted,
+        "replayed": found.replayed,
+        "receipt": to_json(found.receipt) if found.receipt else None,
+        "transaction": found.transaction.hex() if found.transaction else None,
+    }
+
+
+def _exit_code(found: dict[str, Any]) -> int:
+    if found["state"] == State.SETTLED.name:
+        return 0
+    return INCONCLUSIVE if found["reason"] == "INCONCLUSIVE" else NOT_VERIFIED
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{key}={_text(each)}" for key, each in value.items())
+    return "-" if value is None else str(value)

@@ -1,0 +1,55 @@
+"""The network as a submitter reaches it: its coordinator, its chain, the account that pays."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gensyn_lightning.chain.ethereum import EthereumLedger
+from gensyn_lightning.chain.ledger import Ledger
+from gensyn_lightning.client import Client
+from gensyn_lightning.config import Config
+from gensyn_lightning.errors import ConfigError
+from gensyn_lightning.identity import Account, Identity, open_account
+from gensyn_lightning.network.embedded import Network
+from gensyn_lightning.network.home import Home, NetworkInfo, read_info
+from gensyn_lightning.protocol.canonical import Domain
+from gensyn_lightning.protocol.digest import parse_address
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """An open connection to one network."""
+
+    info: NetworkInfo
+    client: Client
+    ledger: Ledger
+    account: Account
+
+
+@contextlib.contextmanager
+def reach(config: Config, say: Callable[[str], None]) -> Iterator[Reach]:
+    """Find the network that `config` asks for, or start the embedded one, and connect to it."""
+    info = _find(config, say)
+    domain = Domain(int(info.domain["chain_id"]), parse_address(str(info.domain["escrow"])))
+    account = open_account(Path(info.keys), info.submitter)
+    ledger = EthereumLedger(info.chain, domain.escrow)
+    # The chain library takes a second to import; it is needed only after the preflight.
+    threading.Thread(target=ledger.prepare, daemon=True).start()
+    with Client(info.coordinator, Identity(account, domain)) as client:
+        yield Reach(info, client, ledger, account)
+
+
+def _find(config: Config, say: Callable[[str], None]) -> NetworkInfo:
+    if not config.coordinator:
+        return Network.ensure(config, say)
+    info = read_info(Home(config.home))
+    if info is None or info.coordinator != config.coordinator:
+        raise ConfigError(
+            f"nothing is known here about the network at {config.coordinator}",
+            hint=f"put its network.json into {config.home}",
+        )
+    return info

@@ -1,0 +1,120 @@
+"""How far a job has come, gathered from its log and said in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+METRICS_SHOWN = 3
+LOST = frozenset({"refuted", "leaseexpired", "nodefailed", "saltwithheld"})
+
+
+@dataclass(slots=True)
+class Standing:
+    """Counts of segments and checks, and what the machine that trains last said of itself."""
+
+    segments: int = 0
+    accepted: int = 0
+    checks_wanted: int = 0
+    checks_done: int = 0
+    events: int = 0
+    batches: int = 0
+    epoch: int | None = None
+    trouble: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    _committed: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _batches_now: int = 0
+    _effort: dict[int, tuple[float, float]] = field(default_factory=dict)
+
+    def hear(self, kind: str, body: Mapping[str, Any]) -> str:
+        """Take in an entry of the log; return a line worth saying at once, or nothing."""
+        index = int(body.get("index", 0))
+        match kind:
+            case "committed":
+                self._committed[index] = (int(body["end_event"]), int(body["batches"]))
+                self._recount()
+            case "voided":
+                self._lose(int(body["first_index"]))
+            case "accepted":
+                self.accepted += 1
+            case "drawn":
+                self.checks_wanted += 1
+            case "reported" | "audit_expired":
+                self.checks_done += 1
+                return _verdict(kind, index, body)
+            case "arbitrated":
+                return f"segment {index}: arbitration says {str(body['outcome']).lower()}"
+            case _ if kind in LOST:
+                self._lose(index)
+                self.trouble = str(body.get("reason") or kind)
+                return f"segment {index} is trained again: {self.trouble}"
+        return ""
+
+    def progress(self, body: Mapping[str, Any]) -> None:
+        """Take in what the runner that trains says of itself; it is for people, not for proof."""
+        shown = body.get("solve")
+        said = shown.get("said") if isinstance(shown, Mapping) else None
+        if not isinstance(said, Mapping):
+            return
+        self._batches_now = _number(said.get("batch"), self._batches_now)
+        self.epoch = _number(said.get("epoch"), self.epoch)
+        spent = (_number(said.get("seconds"), 0.0), _number(said.get("hash_seconds"), 0.0))
+        self._effort[_number(body["solve"].get("index"), 0)] = spent
+        metrics = said.get("metrics")
+        if isinstance(metrics, Mapping):
+            self.metrics = {
+                str(name): value
+                for name, each in metrics.items()
+                if (value := _number(each, None)) is not None
+            }
+
+    @property
+    def effort(self) -> tuple[float, float]:
+        """Seconds spent training and on digests, as runners last said of each segment."""
+        spent = self._effort.values()
+        return sum(each for each, _ in spent), sum(each for _, each in spent)
+
+    def line(self) -> str:
+        """Return where the job stands, for people."""
+        parts = []
+        if self.epoch is not None:
+            parts.append(f"epoch {self.epoch}")
+        parts.append(f"batch {max(self.batches, self._batches_now)}")
+        shown = list(self.metrics.items())[:METRICS_SHOWN]
+        parts.extend(f"{name} {value:.4g}" for name, value in shown)
+        text = ", ".join(parts)
+        text += f" | {self.segments} segments, {self.accepted} accepted"
+        if self.checks_wanted:
+            text += f", {self.checks_done} of {self.checks_wanted} checks"
+        return text
+
+    def _lose(self, first: int) -> None:
+        """Forget a segment and everything built on it."""
+        self._committed = {k: v for k, v in self._committed.items() if k < first}
+        self._recount()
+
+    def _recount(self) -> None:
+        self.segments = len(self._committed)
+        self.events = max((end for end, _ in self._committed.values()), default=0)
+        self.batches = sum(batches for _, batches in self._committed.values())
+
+
+def _number(said: Any, otherwise: Any) -> Any:
+    """Return a number that came as one or as text, since progress travels without floats."""
+    if isinstance(said, str):
+        try:
+            return float(said)
+        except ValueError:
+            return otherwise
+    return said if isinstance(said, int | float) else otherwise
+
+
+def _verdict(kind: str, index: int, body: Mapping[str, Any]) -> str:
+    if kind == "audit_expired":
+        return f"segment {index}: a check was not finished ({body.get('reason', '')})"
+    verdict = str(body.get("verdict", ""))
+    if verdict == "MATCH":
+        return ""
+    where = f", differs in {body['field']}" if body.get("field") else ""
+    return f"segment {index}: a replay says {verdict.lower().replace('_', ' ')}{where}"

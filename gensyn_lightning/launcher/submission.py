@@ -1,0 +1,214 @@
+"""One fit as a job of the network: captured, tried, paid for, followed, brought back."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gensyn_lightning import config as settings
+from gensyn_lightning.client import Client
+from gensyn_lightning.errors import InvalidTransition, NetworkError, NotReplayable
+from gensyn_lightning.launcher import terms
+from gensyn_lightning.launcher.collecting import Collector
+from gensyn_lightning.launcher.display import Display
+from gensyn_lightning.launcher.options import Options
+from gensyn_lightning.launcher.outcome import REPORT_NAME, Effort, Outcome, conclude
+from gensyn_lightning.launcher.preflight import Preflight, Trial
+from gensyn_lightning.launcher.reach import Reach, reach
+from gensyn_lightning.launcher.standing import Standing
+from gensyn_lightning.network import Home, Network, jobs
+from gensyn_lightning.node.runner import Runner
+from gensyn_lightning.protocol.commitment import Outcome as CommitmentOutcome
+from gensyn_lightning.protocol.digest import Money, Nonce
+from gensyn_lightning.protocol.job import Job, JobId, Reason, State, display_id, job_id
+from gensyn_lightning.training.capture import Captured, capture
+from gensyn_lightning.training.files import STRUCTURE_NAME
+from gensyn_lightning.training.returning import Result, Return
+from gensyn_lightning.wire import jobs as wire
+
+CANCEL_S = 60.0
+WHY = {
+    Reason.CANCELLED: "was cancelled",
+    Reason.TIMED_OUT: "took too long",
+    Reason.INCONCLUSIVE: "could not be checked: no third node could decide a dispute",
+    Reason.NOT_REPRODUCIBLE: "is not reproducible: running a segment again gave other bits",
+    Reason.EXHAUSTED: "used up its budget or its attempts",
+}
+
+
+class Submission:
+    """Carries one call of `trainer.fit` to the network and its result back to `trainer`."""
+
+    def __init__(self, trainer: Any, options: Options) -> None:
+        self.trainer, self.options = trainer, options
+        self.config = settings.resolve(strategy=options.settings)
+        self.display = Display(trainer.progress_bar_callback, quiet=self.config.quiet)
+        self.standing = Standing()
+        self.outcome: Outcome | None = None
+        self._cancel: Callable[[], None] | None = None
+        self._began = time.monotonic()
+        self._moved = 0
+        self._cursor = 0
+
+    def run(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> None:
+        """Have `function(*args, **kwargs)` run by the network; `trainer` is then as after it.
+
+        Raises what the program raised, with the trainer's state as it was then.
+        """
+        home = Home(self.config.home).make()
+        folder = Path(tempfile.mkdtemp(prefix="fit-", dir=home.path))
+        try:
+            captured = capture(self.trainer, function, args, kwargs, threads=self.options.threads)
+            back = Return(self.trainer, function, args, kwargs, captured)
+            with reach(self.config, self.display.say) as network:
+                self._send(network, captured, folder, back)
+        finally:
+            self.display.close()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def cancel(self) -> None:
+        """Stop the job, if there is one by now."""
+        if self._cancel is not None:
+            self._cancel()
+
+    def _send(self, network: Reach, captured: Captured, folder: Path, back: Return) -> None:
+        artifacts = folder / "artifacts"
+        captured.store(artifacts)
+        tried = self._try(network, captured, artifacts, folder)
+        if tried.result.outcome is CommitmentOutcome.RAISED:
+            self._give_up(tried, back)
+        self._moved += network.client.upload(captured.artifacts, self.display.moved("sending"))
+        job = self._submit(network, captured, tried)
+        name = job_id(job)
+        jobs.remember(Home(self.config.home), name)
+        self._cancel = lambda: _cancel(network.client, name)
+        interrupted = None
+        try:
+            self._follow(network, name)
+        except KeyboardInterrupt as pressed:
+            interrupted = pressed
+            self.display.say(f"{display_id(name)}: stopping; press Ctrl-C again to leave at once")
+            self._cancel()
+            self._follow(network, name, time.monotonic() + CANCEL_S)
+        finally:
+            self._cancel = None
+        collector = Collector(network.client, job, folder, self.display.moved("receiving"))
+        result = collector.collect(back.confined)
+        self._moved += collector.bytes_moved
+        self.outcome = conclude(
+            network.client, name, Path(network.info.trust), self._report_path(), self._effort()
+        )
+        self._finish(network, name, result, back, interrupted)
+
+    def _give_up(self, tried: Preflight, back: Return) -> None:
+        """Raise what the program raised in its first batch: nothing was sent or paid."""
+        self.display.say("the program raised in its first batch; nothing was sent or paid")
+        try:
+            back.apply(tried.as_result())
+        except FileNotFoundError as error:
+            error.add_note("Files do not travel with a program: load data before `fit` is called.")
+            raise
+
+    def _try(self, network: Reach, captured: Captured, artifacts: Path, folder: Path) -> Preflight:
+        self.display.update("trying the first batch in two unlike environments", always=True)
+        runner = Runner(Path(network.info.zygote))
+        trial = Trial(runner, captured.manifest_digest, artifacts, folder)
+        return trial.twice() if self.options.preflight else trial.run()
+
+    def _submit(self, network: Reach, captured: Captured, tried: Preflight) -> Job:
+        parameters = terms.parameters(
+            network.client.network().parameters, self.config, self.options.verifiers
+        )
+        job = Job(
+            program=captured.manifest_digest,
+            submitter=network.account.address,
+            nonce=Nonce(secrets.token_bytes(16)),
+            numerics=tried.result.numerics,
+            initial_root=tried.result.start_root,
+            sandbox_tier=terms.TIER,
+            budget=terms.budget(
+                self.config.budget,
+                terms.most_batches(self.trainer, tried.scratch / "state" / STRUCTURE_NAME),
+                parameters,
+                network.ledger.balance(network.account.address),
+            ),
+            value_at_stake=Money(self.config.value_at_stake),
+            parameters=parameters,
+        )
+        network.client.submit(job, list(captured.artifacts))
+        network.ledger.deposit(network.account, job)
+        self.display.say(f"{display_id(job_id(job))} submitted: {terms.said(job)}")
+        return job
+
+    def _follow(self, network: Reach, name: JobId, deadline: float | None = None) -> None:
+        """Show the job's log until the job has ended."""
+        limit = self.config.timeout_seconds
+        deadline = deadline or (time.monotonic() + limit if limit else None)
+        for entry in network.client.events(name, self._cursor):
+            self._cursor = max(self._cursor, entry.cursor)
+            if entry.kind == wire.PROGRESS:
+                self.standing.progress(entry.body)
+            else:
+                said = self.standing.hear(entry.kind, entry.body)
+                if said:
+                    self.display.say(f"{display_id(name)}: {said}")
+            if self.options.on_event is not None:
+                self.options.on_event(entry)
+            self.display.update(f"{display_id(name)}: {self.standing.line()}")
+            Network.keep(self.config.home)
+            if deadline is not None and time.monotonic() > deadline:
+                _cancel(network.client, name)
+                deadline = None
+
+    def _finish(
+        self,
+        network: Reach,
+        name: JobId,
+        result: Result | None,
+        back: Return,
+        interrupted: KeyboardInterrupt | None,
+    ) -> None:
+        ended = network.client.job(name)
+        self._tell()
+        if result is not None:
+            back.apply(result)
+        if interrupted is not None:
+            raise interrupted
+        if ended.state is not State.SETTLED:
+            reason = ended.reason or Reason.CANCELLED
+            kind = NotReplayable if reason is Reason.NOT_REPRODUCIBLE else NetworkError
+            raise kind(
+                f"{display_id(name)} {WHY[reason]}",
+                hint=self.standing.trouble or "the trainer holds what was accepted until then",
+            )
+
+    def _tell(self) -> None:
+        assert self.outcome is not None
+        told = self.outcome
+        self.display.say(f"{told.name}: {told.verdict}. {told.statement}")
+        receipt = f"receipt in transaction {told.receipt_tx}" if told.receipt_tx else "no receipt"
+        self.display.say(
+            f"{told.batches} batches, paid {terms.credits_of(told.paid)}, {receipt}; "
+            f"report: {told.report}"
+        )
+
+    def _report_path(self) -> Path:
+        return self.options.report or Path(self.trainer.default_root_dir) / REPORT_NAME
+
+    def _effort(self) -> Effort:
+        seconds = time.monotonic() - self._began
+        return Effort(self._moved, *self.standing.effort, seconds)
+
+
+def _cancel(client: Client, name: JobId) -> None:
+    """Stop a job; one that is over already stays as it is."""
+    with contextlib.suppress(InvalidTransition):
+        client.cancel(name)

@@ -1,0 +1,84 @@
+"""The terms of a job: how much is checked, what it may cost, and how that is said to people."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gensyn_lightning.config import Config
+from gensyn_lightning.errors import InsufficientBalance
+from gensyn_lightning.protocol.digest import Money
+from gensyn_lightning.protocol.job import Job
+from gensyn_lightning.protocol.parameters import PPM, Parameters
+from gensyn_lightning.protocol.settlement import price
+from gensyn_lightning.training import tree
+
+TIER = "none"
+EPOCHS_BY_DEFAULT = 1000  # Lightning's own
+BATCHES_UNKNOWN = 1_000_000  # budgeted for when nothing in the trainer bounds the fit
+
+
+def parameters(network: Parameters, config: Config, verifiers: int) -> Parameters:
+    """Return the network's parameters with what this job asks for."""
+    wanted = replace(network, audit_rate_ppm=config.audit_rate_ppm, verifiers_per_segment=verifiers)
+    if config.segment_seconds:
+        return replace(wanted, segment_target_ms=round(1000 * config.segment_seconds))
+    return wanted
+
+
+def budget(wanted: int, batches: int, rules: Parameters, balance: Money) -> Money:
+    """Return what goes into escrow: `wanted`, or the price of the whole fit; unused money returns.
+
+    Raises `InsufficientBalance` when the balance is below it.
+    """
+    amount = Money(wanted) if wanted else price(batches, rules)
+    if amount > balance:
+        raise InsufficientBalance(
+            f"the price of {batches} batches is {credits_of(amount)}, "
+            f"the balance {credits_of(balance)}",
+            hint="set a budget, or bound the fit by max_epochs or max_steps",
+        )
+    return amount
+
+
+def most_batches(trainer: Any, structure: Path) -> int:
+    """Return how many training batches the fit has at most.
+
+    `structure` is the structure file of the state after its first batch: what the loaders give
+    is known to the program only.
+    """
+    epochs = trainer.fit_loop.max_epochs
+    if epochs is None:
+        epochs = EPOCHS_BY_DEFAULT if trainer.max_steps == -1 else -1
+    each = _batches_per_epoch(structure)
+    bounds = [BATCHES_UNKNOWN]
+    if epochs >= 0 and each is not None:
+        bounds = [epochs * each]
+    if trainer.max_steps >= 0:
+        bounds.append(trainer.max_steps * trainer.accumulate_grad_batches)
+    return max(1, min(bounds))
+
+
+def _batches_per_epoch(structure: Path) -> int | None:
+    content = tree.loads(structure.read_bytes())["tree"]
+    for name in ("loops", "loops/fit/max_batches", "value"):
+        found = dict(map(tuple, tree.pairs_of(content["$dict"], name)))
+        content = found.get(name)
+        if content is None:
+            return None
+    return content if type(content) is int else None
+
+
+def said(job: Job) -> str:
+    """Return the terms for people."""
+    rules = job.parameters
+    share = {PPM: "every segment", 0: "no segment"}.get(
+        rules.audit_rate_ppm, f"{rules.audit_rate_ppm / PPM:.0%} of the work"
+    )
+    return f"{share} is run again by others; {credits_of(job.budget)} set aside"
+
+
+def credits_of(amount: int) -> str:
+    """Return an amount of money for people."""
+    return f"{amount:,} credits"

@@ -1,0 +1,1 @@
+"""The rules every party follows: values in, values out."""

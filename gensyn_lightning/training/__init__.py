@@ -1,0 +1,1 @@
+"""Deterministic training: capture a program, run segments, turn state into canonical bytes."""

@@ -1,0 +1,93 @@
+"""What a runner is asked to run, and what it found; read by processes that never load torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gensyn_lightning.protocol.commitment import Outcome
+from gensyn_lightning.protocol.digest import Address, Digest, Nonce
+from gensyn_lightning.protocol.verdict import Replay
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRequest:
+    """Run the program named `manifest` from `state` until the first cut at or after `target_event`.
+
+    `artifacts` is a folder of files named by their digest, `state` one with the two files of a
+    state (None before event 0). `start_root` seeds the witness; it is zero while nobody knows it,
+    at preflight. `tape` is a recording to replay. `trace` also writes every event's state root;
+    `perturb` other than 0 asks for an unlike environment, as at preflight.
+    """
+
+    manifest: Digest
+    artifacts: Path
+    state: Path | None
+    first_event: int
+    target_event: int
+    start_root: Digest
+    tape: Path | None = None
+    trace: bool = False
+    perturb: int = 0
+
+
+class Orders:
+    """What a runner is told while it runs; this one was told everything at the start."""
+
+    def __init__(self, request: SegmentRequest) -> None:
+        self._request = request
+
+    def request(self) -> SegmentRequest:
+        """Return from where to run; asked once, when the program is loaded."""
+        return self._request
+
+    def end_at(self, event: int) -> bool:
+        """Whether the segment ends at the cut point before `event`."""
+        return event >= self._request.target_event
+
+    def fit_is_over(self) -> None:
+        """Hear that the fit ended or raised before the segment was told to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentResult:
+    """Where a segment ended; `raised_text` is for people, the rest is what gets committed.
+
+    `witness_root` is unsalted, `model` the digest of the model in the end state, `hash_seconds`
+    the part of `seconds` that went into digests.
+    """
+
+    outcome: Outcome
+    raised: Digest
+    raised_text: str
+    end_event: int
+    batches: int
+    start_root: Digest
+    end_root: Digest
+    tape_root: Digest
+    witness_root: Digest
+    outputs_root: Digest
+    model: Digest
+    numerics: str
+    seconds: float
+    hash_seconds: float
+
+    def as_replay(
+        self, *, commitment: Digest, verifier: Address, draw: Digest, nonce: Nonce
+    ) -> Replay:
+        """Return what was found as the record that is compared with a commitment."""
+        return Replay(
+            commitment=commitment,
+            verifier=verifier,
+            draw=draw,
+            end_event=self.end_event,
+            batches=self.batches,
+            outcome=self.outcome,
+            raised=self.raised,
+            end_root=self.end_root,
+            tape_root=self.tape_root,
+            outputs_root=self.outputs_root,
+            witness_root=self.witness_root,
+            numerics=self.numerics,
+            nonce=nonce,
+        )

@@ -1,0 +1,1 @@
+"""Messages generated from proto/v1 by `make proto`."""

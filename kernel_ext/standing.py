@@ -1,0 +1,63 @@
+"""How the network and the jobs of a notebook stand, and where a job's report is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from gensyn_lightning import config
+from gensyn_lightning.errors import ConfigError, CoordinatorUnavailable
+from gensyn_lightning.network import Home, jobs
+from gensyn_lightning.protocol.job import display_id
+
+JOBS_SHOWN = 20
+
+
+def lines(name: str | None, outcomes: Sequence[Any]) -> Iterator[str]:
+    """Yield what `%gensyn_status` prints: one job, or the network and the last jobs."""
+    from gensyn_lightning.report.fetching import connected
+
+    settings = config.resolve()
+    known = [jobs.find(Home(settings.home), name)] if name else _recent(settings)
+    verdicts = {each.job: each.verdict for each in outcomes if each is not None}
+    try:
+        with connected(settings) as (client, info):
+            yield f"network: {info.coordinator}, {len(client.network().nodes)} nodes"
+            for job in known:
+                found = client.job(job)
+                verdict = verdicts.get(job)
+                yield (
+                    f"{display_id(job)}: {found.state.name.lower()}"
+                    f"{f' ({found.reason.name.lower()})' if found.reason else ''},"
+                    f" {found.accepted} of {found.segments} segments accepted,"
+                    f" {found.replayed} run again{f', {verdict}' if verdict else ''}"
+                )
+    except (ConfigError, CoordinatorUnavailable) as error:
+        yield f"network: {error}"
+        yield from (f"{display_id(job)}: {verdicts.get(job, 'unknown')}" for job in known)
+    if not known:
+        yield "no jobs yet: %gensyn_train MODEL"
+
+
+def report_file(source: str | None, outcomes: Sequence[Any], folder: Path | None = None) -> Path:
+    """Return the report that `source` names: a file, a job, or None for the last one here."""
+    if source is None:
+        kept = [each.report for each in outcomes if each is not None]
+        if not kept:
+            raise ConfigError("nothing was trained in this notebook", hint="name a report.json")
+        return Path(kept[-1])
+    if Path(source).is_file():
+        return Path(source)
+    from gensyn_lightning.report.fetching import connected, fetch
+
+    settings = config.resolve()
+    job = jobs.find(Home(settings.home), source)
+    path = (folder or Path.cwd()) / f"{display_id(job)}.report.json"
+    with connected(settings) as (client, _):
+        path.write_bytes(fetch(client, job))
+    return path
+
+
+def _recent(settings: config.Config) -> list[Any]:
+    return [each.job for each in jobs.submitted(Home(settings.home))][:JOBS_SHOWN]

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+
+from gensyn_lightning.report import form
+from kernel_ext.magics import GensynMagics
+from kernel_ext.view import ReportView, Told
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
+    monkeypatch.setenv("GENSYN_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    InteractiveShell.clear_instance()
+    made = InteractiveShell.instance(colors="nocolor")
+    made.history_manager.enabled = False
+    made.extension_manager.load_extension("kernel_ext")
+    yield made
+    made.history_manager.end_session()
+    InteractiveShell.clear_instance()
+
+
+def names(shell: InteractiveShell) -> set[str]:
+    found = shell.magics_manager.magics
+    return {name for kind in found.values() for name in kind if name.startswith("gensyn")}
+
+
+def test_the_extension_loads_twice_and_unloads(shell: InteractiveShell) -> None:
+    assert names(shell) == {"gensyn_train", "gensyn_status", "gensyn_report"}
+    shell.extension_manager.reload_extension("kernel_ext")
+    assert names(shell) == {"gensyn_train", "gensyn_status", "gensyn_report"}
+    shell.extension_manager.unload_extension("kernel_ext")
+    assert names(shell) == set()
+
+
+def test_an_unknown_flag_is_a_usage_error(shell: InteractiveShell) -> None:
+    with pytest.raises(UsageError, match="--nodez"):
+        shell.run_line_magic("gensyn_train", "model --nodez 3")
+
+
+def test_help_names_every_flag(shell: InteractiveShell) -> None:
+    text = shell.find_line_magic("gensyn_train").__doc__ or ""
+    for flag in ("--data", "--trainer", "--epochs", "--audit", "--coordinator", "--quiet", "--out"):
+        assert flag in text
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("%gensyn_train modell", "there is no modell (did you mean model?)"),
+        ("%gensyn_train model", "model is str, not something to fit"),
+        ("%gensyn_train", "nothing to train"),
+        ("%gensyn_report", "nothing was trained in this notebook"),
+        ("%gensyn_report job-", "'job-' is no job"),
+        ("%gensyn_status job-00000000", "no job job-00000000 was submitted"),
+        ("%%gensyn_train\nx = 1", "model"),
+    ],
+)
+def test_a_mistake_is_said_in_one_line(shell: InteractiveShell, line: str, said: str) -> None:
+    shell.user_ns["model"] = "not a model"
+    with capture_output() as shown:
+        result = shell.run_cell(line)
+    assert isinstance(result.error_in_exec, Told)
+    assert said in shown.stdout
+    assert "Traceback" not in shown.stdout
+    assert len(shown.stdout.strip().splitlines()) == 1
+
+
+def test_a_cell_is_run_before_anything_is_trained(shell: InteractiveShell) -> None:
+    with capture_output():
+        shell.run_cell("%%gensyn_train\nseen = 1 + 1")
+    assert shell.user_ns["seen"] == 2
+
+
+def test_what_a_cell_raises_is_shown_as_it_is(shell: InteractiveShell) -> None:
+    with capture_output() as shown:
+        result = shell.run_cell("%%gensyn_train\nvalue = 1\nvalue / 0")
+    assert isinstance(result.error_in_exec, ZeroDivisionError)
+    assert "value / 0" in shown.stdout
+
+
+def test_status_without_a_network_says_so(shell: InteractiveShell) -> None:
+    with capture_output() as shown:
+        assert shell.run_cell("%gensyn_status").success
+    assert "no network runs" in shown.stdout
+    assert "no jobs yet" in shown.stdout
+
+
+def test_a_report_is_shown_as_html_and_as_text(
+    shell: InteractiveShell, report_file: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.html"
+    view = shell.run_line_magic("gensyn_report", f"{report_file} --html {page}")
+    shown, _ = shell.display_formatter.format(view)
+    assert shown["text/plain"].startswith("? UNCONFIRMED")
+    assert "<script" not in shown["text/html"]
+    assert "data:image/svg+xml" in shown["text/html"]
+    assert page.read_text().startswith("<!DOCTYPE html>")
+
+
+def test_the_last_outcome_is_the_one_that_is_reported(
+    shell: InteractiveShell, report_file: Path
+) -> None:
+    magics = shell.magics_manager.registry["GensynMagics"]
+    assert isinstance(magics, GensynMagics)
+    magics.outcomes.append(SimpleNamespace(report=report_file, job=b"", verdict="VERIFIED"))
+    view = shell.run_line_magic("gensyn_report", "")
+    assert isinstance(view, ReportView)
+    assert view.path == report_file
+
+
+def test_a_report_that_does_not_hold_says_so(shell: InteractiveShell, tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps({"schema": form.SCHEMA}))
+    view: Any = shell.run_line_magic("gensyn_report", str(path))
+    assert view.status == "DOES NOT HOLD"

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as new
+import pytest
+import pytorch_lightning as old
+
+from gensyn_lightning.errors import ConfigError
+from gensyn_lightning.strategy import GensynStrategy
+from kernel_ext.sending import adopt, every_fit
+
+
+def trainer_of(package: Any, **options: Any) -> Any:
+    return package.Trainer(
+        max_epochs=1, logger=False, enable_checkpointing=False, accelerator="cpu", **options
+    )
+
+
+@pytest.mark.parametrize("package", [new, old], ids=["lightning", "pytorch_lightning"])
+def test_a_trainer_takes_the_strategy_and_keeps_its_plugins(package: Any) -> None:
+    trainer = trainer_of(package, precision="bf16-mixed")
+    precision = trainer.precision_plugin
+    strategy = adopt(trainer, {"audit": "full", "quiet": True})
+    assert isinstance(trainer.strategy, GensynStrategy)
+    assert trainer.strategy is strategy
+    assert trainer.precision_plugin is precision
+    assert strategy.accelerator is not None
+    assert strategy.launcher is not None
+    assert strategy.options.settings["audit"] == "full"
+
+
+def test_a_trainer_that_has_the_strategy_keeps_it() -> None:
+    strategy = GensynStrategy(flavour="lightning.pytorch")
+    trainer = new.Trainer(strategy=strategy, logger=False)
+    assert adopt(trainer, {"audit": "full"}) is strategy
+
+
+def test_a_trainer_on_many_devices_is_refused() -> None:
+    trainer = trainer_of(new, strategy="ddp", devices=2)
+    with pytest.raises(ConfigError, match="DDPStrategy"):
+        adopt(trainer, {})
+
+
+@pytest.mark.parametrize("package", [new, old], ids=["lightning", "pytorch_lightning"])
+def test_fits_are_sent_inside_the_block_only(package: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted, heard = [], []
+    monkeypatch.setattr(package.Trainer, "fit", lambda trainer, model: fitted.append(trainer))
+    original, trainer = package.Trainer.fit, trainer_of(package)
+    with every_fit({}, heard.append):
+        trainer.fit(None)
+    assert fitted == heard == [trainer]
+    assert isinstance(trainer.strategy, GensynStrategy)
+    assert package.Trainer.fit is original

@@ -1,0 +1,70 @@
+"""People see what happens, in the style of their progress bar, and pipes get plain lines."""
+
+import io
+from typing import Any
+
+import pytest
+
+from gensyn_lightning.launcher import display
+from gensyn_lightning.launcher.display import Display, size
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class RichProgressBar:
+    """Stands for any bar of that name: the display goes by the class's name."""
+
+
+def test_away_from_a_terminal_lines_are_plain_and_rare(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(display.time, "monotonic", lambda: clock[0])
+    stream = io.StringIO()
+    shown = Display(None, stream=stream)
+    shown.say("started")
+    for second in range(6):
+        clock[0] = 100.0 + second
+        shown.update(f"batch {second}")
+    shown.close()
+    assert stream.getvalue().splitlines() == [
+        "gensyn: started",
+        "gensyn: batch 0",
+        "gensyn: batch 2",
+        "gensyn: batch 4",
+    ]
+
+
+@pytest.mark.parametrize("bar", [None, RichProgressBar()])
+def test_on_a_terminal_one_line_is_kept_up_to_date(bar: Any) -> None:
+    stream = Terminal()
+    shown = Display(bar, stream=stream)
+    shown.update("batch 1 [of] 10", always=True)
+    shown.say("segment 3 is trained again")
+    shown.close()
+    assert "gensyn: segment 3 is trained again" in stream.getvalue()
+
+
+def test_a_quiet_display_says_nothing() -> None:
+    stream = io.StringIO()
+    shown = Display(None, quiet=True, stream=stream)
+    shown.say("started")
+    shown.update("batch 1", always=True)
+    shown.close()
+    assert stream.getvalue() == ""
+
+
+def test_moved_bytes_are_shown_when_there_are_any() -> None:
+    stream = io.StringIO()
+    moved = Display(None, stream=stream).moved("sending")
+    moved(0, 0)
+    moved(2048, 2048)
+    assert stream.getvalue() == "gensyn: sending 2.0 KiB of 2.0 KiB\n"
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 40, "5120.0 GiB")]
+)
+def test_sizes_are_for_people(count: int, text: str) -> None:
+    assert size(count) == text

@@ -1,0 +1,68 @@
+"""A witness record follows from the work of an event, and from nothing else."""
+
+import pytest
+import torch
+
+from gensyn_lightning.protocol.digest import Digest
+from gensyn_lightning.training import witness
+from gensyn_lightning.training.witness import Witness, slices_digest, tensors_digest
+
+ROOT = Digest(b"\1" * 32)
+
+
+def root(**changes: object) -> bytes:
+    """Return the root of a witness to two events."""
+    given = {
+        "batch": [torch.arange(6.0), ["a", 2]],
+        "output": {"loss": torch.tensor(0.5)},
+        "logged": {"loss": torch.tensor(0.5)},
+        "weights": [torch.arange(3000.0), torch.ones(7)],
+        "start": ROOT,
+        "event": 4,
+        **changes,
+    }
+    made = Witness(given["start"])  # type: ignore[arg-type]
+    made.batch(given["batch"])
+    made.output(given["output"])
+    made.close(given["event"], "training", given["logged"], given["weights"])  # type: ignore[arg-type]
+    made.close(given["event"] + 1, "epoch", {}, given["weights"])  # type: ignore[arg-type, operator]
+    return made.root()
+
+
+def test_the_same_work_has_the_same_root() -> None:
+    assert root() == root()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"batch": [torch.arange(6.0) + 1, ["a", 2]]},
+        {"batch": [torch.arange(6.0).reshape(2, 3), ["a", 2]]},
+        {"batch": [torch.arange(6.0), ["b", 2]]},
+        {"output": {"loss": torch.tensor(0.25)}},
+        {"logged": {"loss": torch.tensor(0.25)}},
+        {"weights": [torch.arange(3000.0) + 1, torch.ones(7)]},
+        {"start": Digest(b"\2" * 32)},
+        {"event": 5},
+    ],
+)
+def test_any_change_of_the_work_changes_the_root(change: dict[str, object]) -> None:
+    assert root(**change) != root()
+
+
+def test_slices_do_not_depend_on_how_memory_lies() -> None:
+    weights = torch.randn(64, 32, 3, 3, generator=torch.Generator().manual_seed(1))
+    plain = slices_digest(ROOT, 1, [weights])
+    assert slices_digest(ROOT, 1, [weights.to(memory_format=torch.channels_last)]) == plain
+    assert slices_digest(ROOT, 2, [weights]) != plain
+
+
+def test_slices_of_nothing_have_a_digest() -> None:
+    assert slices_digest(ROOT, 1, []) == slices_digest(ROOT, 1, [torch.empty(0)])
+
+
+def test_large_batches_are_hashed_as_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = [torch.randn(100), torch.zeros(3, dtype=torch.bfloat16), None, 1.5, "text"]
+    before = tensors_digest(batch)
+    monkeypatch.setattr(witness, "JOINED_BYTES_MAX", 0)
+    assert tensors_digest(batch) == before
