@@ -83,7 +83,12 @@ class Fit:
         chosen: Any = strategy
         if strategy == "gensyn":
             chosen = GensynStrategy(
-                home=self.home, on_event=self._on_event, quiet=True, audit="full", **options
+                home=self.home,
+                on_event=self._on_event,
+                quiet=True,
+                audit="full",
+                flavour=pl.__name__,
+                **options,
             )
         trainer = pl.Trainer(
             strategy=chosen,
