@@ -23,6 +23,7 @@ GensynError                      every error; `hint` says what to do next
 ├─ ArtifactError                 bytes missing, or not the bytes that were named
 ├─ ReportError                   a report that does not hold
 ├─ SandboxError                  no runner can be started safely here
+├─ ProgramError                  a scalar program that is not well formed
 └─ NotReproducible               an operator that has no reproducible definition
 """
 
@@ -127,6 +128,10 @@ class ReportError(GensynError):
 
 class SandboxError(GensynError):
     """No runner can be started safely here."""
+
+
+class ProgramError(GensynError):
+    """A scalar program that is not well formed."""
 
 
 class NotReproducible(GensynError):

@@ -1,0 +1,1 @@
+"""Operators that give the same bits on every machine: one definition, a reference and kernels."""

@@ -1,0 +1,124 @@
+"""An ATen call's arguments, as a plan sees them: shapes and kinds, and a key that names both.
+
+Two calls with equal keys get the same plan. What may differ between them, values of tensors and
+of scalars, is in neither. A Python number that torch passes where a tensor could stand is a scalar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from gensyn_lightning.errors import NotReproducible
+from gensyn_lightning.repops.dtype import Dtype
+from gensyn_lightning.repops.plan import Key, Operand, Plan, Scalar, Tensor
+
+DTYPES = {
+    torch.uint8: Dtype.U8,
+    torch.int8: Dtype.I8,
+    torch.int16: Dtype.I16,
+    torch.int32: Dtype.I32,
+    torch.int64: Dtype.I64,
+    torch.float16: Dtype.F16,
+    torch.float32: Dtype.F32,
+    torch.float64: Dtype.F64,
+    torch.bool: Dtype.BOOL,
+    torch.bfloat16: Dtype.BF16,
+}
+TORCH = {ours: theirs for theirs, ours in DTYPES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of a schema: its name, what a number there is taken for, and its default."""
+
+    name: str
+    is_tensor: bool
+    is_scalar: bool
+    is_written: bool
+    default: Any
+
+
+def arguments_of(schema: Any, static: frozenset[str] = frozenset()) -> tuple[Argument, ...]:
+    """Return the arguments of a schema; numbers named in `static` belong to the plan's key."""
+    return tuple(
+        Argument(
+            each.name,
+            str(each.real_type) in ("Tensor", "Optional[Tensor]"),
+            each.name not in static and str(each.real_type) in _SCALAR_TYPES,
+            each.alias_info is not None and each.alias_info.is_write,
+            each.default_value,
+        )
+        for each in schema.arguments
+    )
+
+
+_SCALAR_TYPES = frozenset(
+    {"number", "float", "Tensor", "Optional[number]", "Optional[float]", "Optional[Tensor]"}
+)
+
+
+def in_order(
+    arguments: Sequence[Argument], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> list[Any]:
+    """Return a value for each argument, defaults filled in."""
+    return [
+        args[at] if at < len(args) else kwargs.get(each.name, each.default)
+        for at, each in enumerate(arguments)
+    ]
+
+
+@dataclass(slots=True)
+class Reader:
+    """Turns arguments into what a lowering is called with, filling a plan's tensors on the way."""
+
+    plan: Plan = field(default_factory=Plan)
+    key: list[Any] = field(default_factory=list)
+
+    def read(self, arguments: Sequence[Argument], values: Sequence[Any]) -> list[Any]:
+        """Return the arguments for a lowering, in the schema's order."""
+        return [
+            self._one(at, each, value)
+            for at, (each, value) in enumerate(zip(arguments, values, strict=True))
+        ]
+
+    def _one(self, at: int, argument: Argument, value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            return self._tensor(value, (at, 0))
+        if isinstance(value, list | tuple):
+            return self._list(at, value)
+        if isinstance(value, torch.Generator):
+            self.key.append("generator")
+            return Key(at)
+        if argument.is_scalar and isinstance(value, float | int):
+            kind = "d" if isinstance(value, float) else "b" if isinstance(value, bool) else "i"
+            self.key.append(kind)
+            return Scalar(at, kind)
+        self.key.append(value)
+        return DTYPES.get(value, value) if isinstance(value, torch.dtype) else value
+
+    def _list(self, at: int, values: Sequence[Any]) -> Any:
+        self.key.append(len(values))
+        made: list[Any] = []
+        for element, each in enumerate(values):
+            if isinstance(each, torch.Tensor):
+                made.append(self._tensor(each, (at, element)))
+            else:
+                self.key.append(each)
+                made.append(each)
+        return made
+
+    def _tensor(self, value: torch.Tensor, argument: tuple[int, int]) -> Operand:
+        kind = DTYPES.get(value.dtype)
+        if kind is None or value.layout is not torch.strided or value.device.type != "cpu":
+            raise NotReproducible(
+                f"a {value.dtype} tensor on {value.device} has no reproducible operators",
+                hint="use dense CPU tensors of float32, bfloat16, float16, float64 or integers",
+            )
+        shape, strides = tuple(value.shape), value.stride()
+        self.key.append((kind, shape, strides))
+        self.plan.tensors.append(Tensor(kind, shape, strides, argument))
+        return Operand(len(self.plan.tensors) - 1, kind, shape, strides)

@@ -1,0 +1,118 @@
+"""Runs plans on torch tensors: by the compiled kernels, or by the reference where there are none."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from gensyn_lightning.repops import reference
+from gensyn_lightning.repops.arguments import TORCH
+from gensyn_lightning.repops.interpreter import Words
+from gensyn_lightning.repops.library import CompiledPlan, Library, word_of
+from gensyn_lightning.repops.plan import Call, Key, Operand, Plan, Scalar, WordSource
+
+KEY_LOWEST = -(2**63)
+_ERRORS: dict[int, tuple[type[Exception], str]] = {
+    1: (IndexError, "index out of range"),
+    2: (MemoryError, "no memory for an operator's buffers"),
+    3: (RuntimeError, "a kernel was called with views it does not take"),
+    4: (ValueError, "a value is outside of an operator's domain"),
+}
+
+
+def run(plan: Plan, compiled: tuple[Library, CompiledPlan] | None, values: Sequence[Any]) -> Any:
+    """Run a plan on an operator's arguments and return what the operator returns."""
+    tensors = [_tensor(each, values) for each in plan.tensors]
+    words = [word(each, values) for call in plan.calls for each in call.words]
+    if compiled is None:
+        _run_reference(plan, tensors, words)
+    else:
+        _run_compiled(*compiled, tensors, words)
+    made = [_result(each, tensors) for each in plan.results]
+    return made[0] if len(made) == 1 else tuple(made)
+
+
+def draw_key(generator: torch.Generator | None) -> int:
+    """Return a fresh 64-bit key: two words of the generator, whatever the machine."""
+    drawn = torch.empty((), dtype=torch.int64).random_(KEY_LOWEST, None, generator=generator)
+    return int(drawn) % (1 << 64)
+
+
+def word(each: WordSource, values: Sequence[Any]) -> int:
+    """Return the word a call takes from an operator's arguments."""
+    if isinstance(each.source, Scalar):
+        return word_of(each, values[each.source.argument])
+    if isinstance(each.source, Key):
+        return draw_key(None if each.source.argument < 0 else values[each.source.argument])
+    return each.source
+
+
+def _tensor(each: Any, values: Sequence[Any]) -> torch.Tensor:
+    if each.argument is None:
+        return torch.empty_strided(each.shape, each.strides, dtype=TORCH[each.dtype])
+    position, element = each.argument
+    value = values[position]
+    found: torch.Tensor = value[element] if isinstance(value, list | tuple) else value
+    return found
+
+
+def _result(each: Any, tensors: Sequence[torch.Tensor]) -> Any:
+    if isinstance(each, list | tuple):
+        return [_result(one, tensors) for one in each]
+    return tensors[each.slot] if isinstance(each, Operand) else each
+
+
+def _run_compiled(
+    library: Library, compiled: CompiledPlan, tensors: Sequence[torch.Tensor], words: Sequence[int]
+) -> None:
+    base = (ctypes.c_void_p * len(tensors))(*(each.data_ptr() for each in tensors))
+    laid = (ctypes.c_uint64 * len(words))(*words)
+    status = library.run(ctypes.byref(compiled), base, laid)
+    if status:
+        kind, message = _ERRORS[status]
+        raise kind(message)
+
+
+def _run_reference(plan: Plan, tensors: Sequence[torch.Tensor], words: Sequence[int]) -> None:
+    at = 0
+    for each in plan.calls:
+        _call_reference(each, tensors, words[at : at + len(each.words)])
+        at += len(each.words)
+
+
+def _call_reference(call: Call, tensors: Sequence[torch.Tensor], words: Sequence[int]) -> None:
+    """Run a call by its stages, on logical tensors, and put the outputs where its views are."""
+    views = [_view(each, tensors[each.slot]) for each in call.views]
+    found: dict[int, Words] = {
+        at: reference.loaded(_array(view), each.dtype)
+        for at, (view, each) in enumerate(zip(views, call.views, strict=True))
+        if at >= call.kernel.outputs
+    }
+    shapes = [each.shape for each in call.views]
+    dtypes = [each.dtype for each in call.views]
+    reference.run(call.kernel.define(shapes, dtypes, call.params), found, words)
+    for at, (view, each) in enumerate(zip(views, call.views, strict=True)):
+        if at < call.kernel.outputs:
+            _put(view, reference.narrowed(found[at], each.dtype))
+
+
+def _view(operand: Operand, tensor: torch.Tensor) -> torch.Tensor:
+    start = tensor.storage_offset() + operand.offset
+    return tensor.detach().as_strided(operand.shape, operand.strides, start)
+
+
+def _array(view: torch.Tensor) -> Any:
+    if view.dtype is torch.bfloat16:
+        view = view.view(torch.int16)
+        return np.ascontiguousarray(view.numpy()).view(np.uint16)
+    return np.array(view.numpy(), order="C")
+
+
+def _put(view: torch.Tensor, made: Any) -> None:
+    target = view.view(torch.int16) if view.dtype is torch.bfloat16 else view
+    source = made.view(np.int16) if view.dtype is torch.bfloat16 else made
+    np.copyto(target.numpy(), source)

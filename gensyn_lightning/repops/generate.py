@@ -1,0 +1,101 @@
+"""Writes the C of all programs: a body for each, a loop over rows, and the table that names them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from gensyn_lightning.repops import emit
+from gensyn_lightning.repops.word import Definition
+
+_C = {"f": "float", "i": "int64_t", "d": "double"}
+_LANES = {"f": "f", "i": "l", "d": "d"}
+_VECTOR = {"f": "vf", "i": "vl", "d": "vd"}
+_WORD = {"f": "f_word((uint32_t)word[{}])", "i": "l_all((int64_t)word[{}])", "d": "d_word(word[{}])"}
+
+
+def write(folder: Path, definitions: Sequence[Definition]) -> list[Path]:
+    """Write `programs.h` and the C files that hold the loops; return the C files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "programs.h").write_text(header(definitions))
+    written = folder / "programs.c"
+    written.write_text(source(definitions))
+    return [written]
+
+
+def header(definitions: Iterable[Definition]) -> str:
+    """Return the bodies, for kernels that use a program inside a loop of their own."""
+    lines = ["#ifndef REPOPS_PROGRAMS_H", "#define REPOPS_PROGRAMS_H", '#include "programs_loop.h"']
+    for each in definitions:
+        many = len(each.results) > 1
+        for at, (program, result) in enumerate(zip(each.trace(), each.results, strict=True)):
+            name = f"{each.name}_{at}" if many else each.name
+            lines.append(emit.body(name, program, each.kinds, result))
+    return "\n".join([*lines, "#endif", ""])
+
+
+def source(definitions: Sequence[Definition]) -> str:
+    """Return the loops and the table."""
+    lines = ['#include "programs.h"', ""]
+    lines += (_loop(each) for each in definitions)
+    lines.append("const program programs[] = {")
+    for each in definitions:
+        lines.append(f'  {{"{each.name}", "{each.kinds}", "{each.results}", run_{each.name}}},')
+    return "\n".join([*lines, "  {0, 0, 0, 0},", "};", ""])
+
+
+def _loop(definition: Definition) -> str:
+    reads = enumerate(definition.kinds[: definition.reads])
+    words = list(enumerate(definition.kinds[definition.reads :], definition.reads))
+    lines = [
+        f"static void run_{definition.name}(int64_t n, const void *const *in, void *const *out, "
+        "const uint64_t *word) {",
+        *(f"  const {_C[kind]} *i{at} = in[{at}];" for at, kind in reads),
+        *(f"  {_C[kind]} *o{at} = out[{at}];" for at, kind in enumerate(definition.results)),
+        *(
+            f"  const {_VECTOR[kind.lower()]} x{at} = "
+            f"{_WORD[kind.lower()].format(at - definition.reads)};"
+            for at, kind in words
+        ),
+        "  (void)in, (void)word;",
+        "  int64_t j = 0;",
+        "  for (; j + LANES <= n; j += LANES) {",
+        *_step(definition, "{}_load({} + j)", "{}_store({} + j, {})"),
+        "  }",
+        "  if (j < n) {",
+        "    int64_t rest = n - j;",
+        *_step(definition, "{}_some({} + j, rest)", "{}_put({} + j, {}, rest)"),
+        "  }",
+        "}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _step(definition: Definition, load: str, store: str) -> list[str]:
+    many = len(definition.results) > 1
+    lines = [
+        f"    {_VECTOR[kind]} x{at} = {load.format(_LANES[kind], f'i{at}')};"
+        for at, kind in enumerate(definition.kinds[: definition.reads])
+    ]
+    arguments = ", ".join(f"x{at}" for at in range(len(definition.kinds)))
+    for at, kind in enumerate(definition.results):
+        body = f"p_{definition.name}_{at}" if many else f"p_{definition.name}"
+        lines.append(f"    {_VECTOR[kind]} y{at} = {body}({arguments});")
+    for at, kind in enumerate(definition.results):
+        lines.append(f"    {store.format(_LANES[kind], f'o{at}', f'y{at}')};")
+    return lines
+
+
+def main() -> None:
+    """Write the C of every program into a folder."""
+    from gensyn_lightning.repops.programs import all_definitions
+
+    parser = argparse.ArgumentParser(prog="gensyn_lightning.repops.generate")
+    parser.add_argument("folder", type=Path)
+    write(parser.parse_args().folder, all_definitions())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""The generic elementwise kernel: any program over any views of one shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from gensyn_lightning.repops.dtype import Dtype
+from gensyn_lightning.repops.plan import Kernel, Operand, Plan, WordSource
+from gensyn_lightning.repops.programs import arithmetic
+from gensyn_lightning.repops.stage import Shape, Stage, same_place
+from gensyn_lightning.repops.word import Definition, Word, to_double, to_float, to_integer
+
+Define = Callable[[Sequence[Shape], Sequence[Dtype], Sequence[int]], list[Stage]]
+
+_CONVERT = {"f": to_float, "d": to_double, "i": to_integer}
+
+
+def map_elements(
+    plan: Plan,
+    definition: Definition,
+    outs: Operand | Sequence[Operand],
+    reads: Sequence[Operand],
+    words: Sequence[WordSource] = (),
+) -> None:
+    """Have `outs[k][i] = definition(*reads[i], *words)[k]` computed for every place i.
+
+    Reads broadcast to the outputs' shape. A read of another kind of number than the program's
+    input is converted first: to the nearest binary32 or binary64, or towards zero.
+    """
+    made = [outs] if isinstance(outs, Operand) else list(outs)
+    shape = made[0].shape
+    views = [*made, *(each.expand(shape) for each in reads)]
+    kernel = Kernel("repops_map", len(made), _stages_of(definition))
+    collapsed = collapse(views)
+    plan.call(kernel, collapsed, (len(made),), words, (definition,))
+
+
+def copy_elements(plan: Plan, out: Operand, source: Operand) -> None:
+    """Have `source`, broadcast to `out`'s shape, copied into it, converted to its type."""
+    map_elements(plan, arithmetic.copy[out.dtype.kind], out, [source])
+
+
+def collapse(views: Sequence[Operand]) -> list[Operand]:
+    """Return the same views with as few dimensions as do, the first one's densest last."""
+    shape = views[0].shape
+    order = [at for at in range(len(shape)) if shape[at] != 1]
+    order.sort(key=lambda at: -abs(views[0].strides[at]))
+    dims: list[tuple[int, list[int]]] = []
+    for at in order:
+        strides = [each.strides[at] for each in views]
+        if dims and all(
+            before == stride * shape[at]
+            for before, stride in zip(dims[-1][1], strides, strict=True)
+        ):
+            dims[-1] = (dims[-1][0] * shape[at], strides)
+        else:
+            dims.append((shape[at], strides))
+    return [
+        replace(
+            each,
+            shape=tuple(size for size, _ in dims),
+            strides=tuple(strides[number] for _, strides in dims),
+        )
+        for number, each in enumerate(views)
+    ]
+
+
+def _stages_of(definition: Definition) -> Define:
+    reads = definition.reads
+
+    def define(
+        shapes: Sequence[Shape], dtypes: Sequence[Dtype], params: Sequence[int]
+    ) -> list[Stage]:
+        outputs = params[0]
+        programs = converting(definition, dtypes[outputs:]).trace()
+        places = tuple(same_place(outputs + at, shapes[0]) for at in range(reads))
+        attributes = tuple(range(len(definition.kinds) - reads))
+        return [
+            Stage(at, dtypes[at], shapes[0], each, places, attributes=attributes)
+            for at, each in enumerate(programs)
+        ]
+
+    return define
+
+
+def converting(definition: Definition, dtypes: Sequence[Dtype]) -> Definition:
+    """Return the definition for inputs as they are loaded, converted where the kinds differ."""
+    kinds = "".join(each.kind for each in dtypes) + definition.kinds[len(dtypes) :]
+
+    def function(*words: Word) -> Word | tuple[Word, ...]:
+        made: Word | tuple[Word, ...] = definition.function(
+            *(
+                _CONVERT[want.lower()](each)
+                for want, each in zip(definition.kinds, words, strict=True)
+            )
+        )
+        return made
+
+    return Definition(definition.name, kinds, function)
+
