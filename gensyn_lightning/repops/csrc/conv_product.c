@@ -1,0 +1,133 @@
+/* Runs a product: walks its positions in tiles and its channels in blocks.
+ *
+ * A tile is a run of positions in one row of the output, so that its source values stand evenly
+ * apart. Rows that continue each other in source and output are joined first. Where rows are too short
+ * to fill a tile, positions are taken from several rows and their terms gathered into a packed panel.
+ */
+#include "conv_product.h"
+
+/* Rows shorter than this are gathered. */
+enum { SHORT_ROW = TILE_ROWS / 2 - 1, SEGMENT_TILES = 16, TASK_POSITIONS = 256 };
+
+static void join_rows(product *p) {
+  int64_t *size = p->out.size + 2, *stride = p->out.stride + 2;
+  for (int i = 1; i >= 0; i--) {
+    if (size[i] == 1) continue;
+    if (size[2] != 1 && (p->step[i] != size[2] * p->step[2] || stride[i] != size[2] * stride[2])) return;
+    if (size[2] == 1) {
+      p->step[2] = p->step[i];
+      stride[2] = stride[i];
+    }
+    size[2] *= size[i];
+    size[i] = 1;
+  }
+}
+
+/* Divide the work on `images` images into units of positions. */
+void conv_product_divide(product *p, int64_t images) {
+  int64_t *size = p->out.size + 2;
+  p->out.size[0] = images;
+  join_rows(p);
+  p->packed = size[2] < SHORT_ROW;
+  if (p->packed) {
+    p->units = ceil_div(images * volume(size), TILE_ROWS);
+    p->share = MAX(1, TASK_POSITIONS / TILE_ROWS);
+    return;
+  }
+  p->segments = ceil_div(tiles_in(size[2]), SEGMENT_TILES);
+  p->units = images * size[0] * size[1] * p->segments;
+  p->share = MAX(1, TASK_POSITIONS / ceil_div(size[2], p->segments));
+}
+
+/* Positions [start, start + rows) of the row whose first position is `at`. */
+typedef struct {
+  int64_t source, out;
+} place;
+
+static place row_place(const product *p, int64_t row) {
+  const int64_t *size = p->out.size + 2, *stride = p->out.stride;
+  int64_t h = row % size[1], d = row / size[1] % size[0], n = row / size[1] / size[0];
+  return (place){n * p->each + d * p->step[0] + h * p->step[1], n * stride[0] + d * stride[2] + h * stride[3]};
+}
+
+static void contract(const product *p, tile *run, const float *x, int64_t step, const int64_t *offset, int64_t block,
+                     int64_t rows, float *sum) {
+  if (p->terms)
+    run(x, step, offset, p->terms, p->panel + block * p->terms * p->lanes, sum, 1);
+  else
+    memset(sum, 0, (size_t)(rows * p->lanes) * sizeof *sum);
+  if (!p->bias) return;
+  for (int64_t r = 0; r < rows; r++)
+    for (int64_t j = 0; j < p->lanes; j += LANES)
+      f_store(sum + r * p->lanes + j, f_load(sum + r * p->lanes + j) + f_load(p->bias + block * p->lanes + j));
+}
+
+static void put(const product *p, int64_t at, int64_t block, const float *sum, int64_t rows) {
+  int64_t group = block / p->blocks, first = block % p->blocks * p->lanes;
+  at += (group * p->channels + first) * p->out.stride[1];
+  patch to = {element(&p->out, at), p->out.dtype, p->out.stride[4], p->out.stride[1]};
+  conv_write(to, sum, p->lanes, rows, MIN(p->lanes, p->channels - first));
+}
+
+static void run_segment(const product *p, int64_t unit, int64_t block) {
+  int64_t width = p->out.size[4], tiles = tiles_in(width), segment = unit % p->segments, step = p->step[2];
+  place row = row_place(p, unit / p->segments);
+  const float *x = p->source + row.source + block / p->blocks * p->per_group;
+  int64_t last = tile_start(tiles, p->segments, segment + 1);
+  for (int64_t i = tile_start(tiles, p->segments, segment); i < last; i++) {
+    float sum[TILE_ROWS * TILE_VECTORS * LANES];
+    int64_t start = tile_start(width, tiles, i), rows = tile_start(width, tiles, i + 1) - start;
+    contract(p, conv_tile(rows, step, p->lanes), x + start * step, step, p->offset, block, rows, sum);
+    put(p, row.out + start * p->out.stride[4], block, sum, rows);
+  }
+}
+
+/* The terms of up to a tile of positions, gathered from wherever their rows lie. */
+typedef struct {
+  int64_t rows, source[TILE_ROWS], out[TILE_ROWS];
+} gathered;
+
+static gathered find(const product *p, int64_t unit) {
+  int64_t width = p->out.size[4], total = p->out.size[0] * volume(p->out.size + 2), first = unit * TILE_ROWS;
+  gathered g = {.rows = MIN(TILE_ROWS, total - first)};
+  for (int64_t r = 0; r < g.rows; r++) {
+    place row = row_place(p, (first + r) / width);
+    g.source[r] = row.source + (first + r) % width * p->step[2];
+    g.out[r] = row.out + (first + r) % width * p->out.stride[4];
+  }
+  return g;
+}
+
+static void run_gathered(const product *p, int64_t unit, int64_t block, int64_t blocks, float *packed,
+                         const int64_t *offset) {
+  gathered g = find(p, unit);
+  int64_t group = -1;
+  for (int64_t b = block; b < block + blocks; b++) {
+    if (b / p->blocks != group) {
+      group = b / p->blocks;
+      const float *x = p->source + group * p->per_group;
+      for (int64_t k = 0; k < p->terms; k++)
+        for (int64_t r = 0; r < g.rows; r++) packed[k * TILE_ROWS + r] = x[p->offset[k] + g.source[r]];
+    }
+    float sum[TILE_ROWS * TILE_VECTORS * LANES];
+    contract(p, conv_tile(g.rows, 1, p->lanes), packed, 1, offset, b, g.rows, sum);
+    for (int64_t r = 0, run; r < g.rows; r += run) {
+      for (run = 1; r + run < g.rows && g.out[r + run] == g.out[r] + run * p->out.stride[4];) run++;
+      put(p, g.out[r], b, sum + r * p->lanes, run);
+    }
+  }
+}
+
+/* Units [unit, unit + units) times blocks [block, block + blocks); blocks count through all groups. */
+void conv_product_run(const product *p, int64_t unit, int64_t units, int64_t block, int64_t blocks) {
+  if (!p->packed) {
+    for (int64_t b = block; b < block + blocks; b++)
+      for (int64_t u = unit; u < unit + units; u++) run_segment(p, u, b);
+    return;
+  }
+  int64_t *offset = scratch(3, (size_t)p->terms * (sizeof(float) * TILE_ROWS + sizeof(int64_t)) + 64);
+  if (!offset) return;
+  for (int64_t k = 0; k < p->terms; k++) offset[k] = k * TILE_ROWS;
+  for (int64_t u = unit; u < unit + units; u++)
+    run_gathered(p, u, block, blocks, (float *)(offset + p->terms), offset);
+}

@@ -1,0 +1,83 @@
+/* The micro-kernel of the convolutions: a tile of outputs, all chains of the same terms.
+ *
+ * A tile keeps rows x lanes sums in registers, loads one vector of weights per term and broadcasts one
+ * source value per row. Rows stand `step` apart in the source; 1 and 2 are compiled in, so that a
+ * row's address is the term's address and a constant.
+ */
+#include "conv.h"
+
+INLINE void chain(int rows, int vectors, int64_t step, const float *x, const int64_t *offset, int64_t terms,
+                  const float *w, vf (*sum)[TILE_VECTORS]) {
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
+    for (int j = 0; j < vectors; j++) sum[r][j] = (vf){0};
+  for (int64_t k = 0; k < terms; k++, w += LANES * vectors) {
+    const float *at = x + offset[k];
+    vf b[TILE_VECTORS];
+#pragma GCC unroll 2
+    for (int j = 0; j < vectors; j++) b[j] = f_load(w + LANES * j);
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++) {
+      vf a = f_all(at[r * step]);
+#pragma GCC unroll 2
+      for (int j = 0; j < vectors; j++) sum[r][j] = f_fma(a, b[j], sum[r][j]);
+    }
+  }
+}
+
+INLINE void chunks(int rows, int vectors, int64_t step, const float *x, const int64_t *offset, int64_t terms,
+                   const float *w, float *sum, int first) {
+  for (int64_t k = 0; k < terms; k += CHUNK) {
+    vf part[TILE_ROWS][TILE_VECTORS];
+    chain(rows, vectors, step, x, offset + k, MIN(terms - k, CHUNK), w + k * LANES * vectors, part);
+    int keep = first && k == 0;
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
+      for (int j = 0; j < vectors; j++) {
+        float *at = sum + (r * vectors + j) * LANES;
+        f_store(at, keep ? part[r][j] : f_load(at) + part[r][j]);
+      }
+  }
+}
+
+#define TILE(ROWS, NAME, STEP, VECTORS)                                                                            \
+  static void tile_##NAME##_##VECTORS##_##ROWS(const float *x, int64_t step, const int64_t *offset, int64_t terms, \
+                                               const float *w, float *sum, int first) {                           \
+    (void)step;                                                                                                    \
+    chunks(ROWS, VECTORS, STEP, x, offset, terms, w, sum, first);                                                  \
+  }
+#define NAME_OF(ROWS, NAME, STEP, VECTORS) tile_##NAME##_##VECTORS##_##ROWS,
+
+#if defined(__AVX512F__)
+#define EVERY_ROWS(F, ...)                                                                                           \
+  F(1, __VA_ARGS__) F(2, __VA_ARGS__) F(3, __VA_ARGS__) F(4, __VA_ARGS__) F(5, __VA_ARGS__) F(6, __VA_ARGS__)       \
+  F(7, __VA_ARGS__) F(8, __VA_ARGS__) F(9, __VA_ARGS__) F(10, __VA_ARGS__) F(11, __VA_ARGS__) F(12, __VA_ARGS__)   \
+  F(13, __VA_ARGS__) F(14, __VA_ARGS__)
+#elif defined(__FMA__) || defined(__aarch64__)
+#define EVERY_ROWS(F, ...)                                                                                           \
+  F(1, __VA_ARGS__) F(2, __VA_ARGS__) F(3, __VA_ARGS__) F(4, __VA_ARGS__) F(5, __VA_ARGS__) F(6, __VA_ARGS__)
+#else
+#define EVERY_ROWS(F, ...) F(1, __VA_ARGS__) F(2, __VA_ARGS__)
+#endif
+
+EVERY_ROWS(TILE, one, 1, 1)
+EVERY_ROWS(TILE, two, 2, 1)
+EVERY_ROWS(TILE, any, step, 1)
+#if defined(__AVX512F__)
+EVERY_ROWS(TILE, one, 1, 2)
+EVERY_ROWS(TILE, two, 2, 2)
+EVERY_ROWS(TILE, any, step, 2)
+#endif
+
+static tile *const tiles[TILE_VECTORS][3][TILE_ROWS] = {
+    {{EVERY_ROWS(NAME_OF, one, 1, 1)}, {EVERY_ROWS(NAME_OF, two, 2, 1)}, {EVERY_ROWS(NAME_OF, any, step, 1)}},
+#if defined(__AVX512F__)
+    {{EVERY_ROWS(NAME_OF, one, 1, 2)}, {EVERY_ROWS(NAME_OF, two, 2, 2)}, {EVERY_ROWS(NAME_OF, any, step, 2)}},
+#endif
+};
+
+tile *conv_tile(int64_t rows, int64_t step, int64_t lanes) {
+  return tiles[lanes / LANES - 1][step == 1 ? 0 : step == 2 ? 1 : 2][rows - 1];
+}
