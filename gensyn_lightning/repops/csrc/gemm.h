@@ -1,0 +1,190 @@
+/* Matrix products, one definition for every path that computes them.
+ *
+ * An element of C = A B is defined by its terms in ascending k: k is cut into chunks of CHUNK; a chunk is
+ * one chain of fused multiply-adds from +0; the first chunk is taken as it is and the others are added to
+ * it in ascending order. Lanes and threads are different elements, never parts of one, so every function
+ * here gives the same bits on every machine. A NaN is stored as 0x7fc00000.
+ *
+ * From the outside in:
+ *   gemm_run    a whole product on the calling thread, any strides and types, with an epilogue
+ *   gemm_tile   the micro-kernel: up to TILE_ROWS x TILE_COLS elements over one chunk
+ *   gemm_pack_* operands laid out as the micro-kernel likes them, widened to binary32
+ * A convolution can pack its own way, or not at all (`steps`), and call gemm_tile directly.
+ *
+ * gemm_run uses scratch buffers 0 and 1 of its thread; 2 and 3 are the caller's.
+ */
+#ifndef REPOPS_GEMM_H
+#define REPOPS_GEMM_H
+
+#include "repops.h"
+#include "vec.h"
+
+enum { CHUNK = 256 };
+
+/* The widest register of the machine, and what it does. Sixteen-lane vectors would be split over several
+ * registers and spill out of a tile, so tiles are counted in these. */
+#if defined(__AVX512F__)
+enum { WIDTH = 16, TILE_ROWS = 14 };
+#elif defined(__FMA__)
+enum { WIDTH = 8, TILE_ROWS = 6 };
+#elif defined(__aarch64__)
+enum { WIDTH = 4, TILE_ROWS = 8 };
+#else
+enum { WIDTH = 4, TILE_ROWS = 4 };
+#endif
+enum { TILE_COLS = 2 * WIDTH };
+
+typedef float wide __attribute__((vector_size(4 * WIDTH)));
+typedef int32_t wide_bits __attribute__((vector_size(4 * WIDTH)));
+
+INLINE wide w_load(const float *p) { wide v; memcpy(&v, p, sizeof v); return v; }
+INLINE void w_store(float *p, wide v) { memcpy(p, &v, sizeof v); }
+INLINE wide w_canonical(wide v) {
+  wide_bits nan = v != v;
+  return (wide)(((wide_bits)v & ~nan) | (nan & 0x7fc00000));
+}
+
+#if defined(__AVX512F__)
+INLINE wide w_all(float s) { return (wide)_mm512_set1_ps(s); }
+INLINE wide w_fma(wide a, wide b, wide c) { return (wide)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
+#elif defined(__FMA__)
+INLINE wide w_all(float s) { return (wide)_mm256_set1_ps(s); }
+INLINE wide w_fma(wide a, wide b, wide c) { return (wide)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+#elif defined(__aarch64__)
+INLINE wide w_all(float s) { return (wide)vdupq_n_f32(s); }
+INLINE wide w_fma(wide a, wide b, wide c) {
+  return (wide)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+}
+#else
+INLINE wide w_all(float s) { return (wide){s, s, s, s}; }
+/* As f_fma in vec.h, on four lanes. */
+INLINE wide w_fma(wide a, wide b, wide c) {
+  typedef double wd __attribute__((vector_size(32)));
+  typedef int64_t wl __attribute__((vector_size(32)));
+  wd x = __builtin_convertvector(a, wd) * __builtin_convertvector(b, wd), y = __builtin_convertvector(c, wd);
+  wd s = x + y, t = s - x, e = (x - (s - t)) + (y - t);
+  wl u = (wl)s, up = ((wl)e ^ u) >= 0, inexact = (e != 0) & (e == e), even = (u & 1) == 0;
+  wl odd = u + ((up & 2) - 1), fits = inexact & even;
+  return __builtin_convertvector((wd)((odd & fits) | (u & ~fits)), wide);
+}
+#endif
+
+/* The first n of WIDTH lanes, 0 <= n <= WIDTH; nothing past them is touched, and loaded lanes past them are 0. */
+#if defined(__AVX512F__)
+INLINE __mmask16 w_mask(int64_t n) { return (__mmask16)((1u << n) - 1); }
+INLINE wide w_load_part(const float *p, int64_t n) { return (wide)_mm512_maskz_loadu_ps(w_mask(n), p); }
+INLINE void w_store_part(float *p, wide v, int64_t n) { _mm512_mask_storeu_ps(p, w_mask(n), (__m512)v); }
+#elif defined(__AVX2__)
+INLINE __m256i w_mask(int64_t n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+INLINE wide w_load_part(const float *p, int64_t n) { return (wide)_mm256_maskload_ps(p, w_mask(n)); }
+INLINE void w_store_part(float *p, wide v, int64_t n) { _mm256_maskstore_ps(p, w_mask(n), (__m256)v); }
+#else
+INLINE wide w_load_part(const float *p, int64_t n) {
+  if (n >= WIDTH) return w_load(p);
+  return (wide){n > 0 ? p[0] : 0, n > 1 ? p[1] : 0, n > 2 ? p[2] : 0, 0};
+}
+INLINE void w_store_part(float *p, wide v, int64_t n) {
+  if (n >= WIDTH) w_store(p, v);
+  else for (int64_t i = 0; i < n; i++) p[i] = v[i];
+}
+#endif
+
+/* A matrix somewhere in memory; strides are in elements and may be anything. */
+typedef struct {
+  const void *at;
+  int64_t dtype; /* F32, F16 or BF16 */
+  int64_t row, col;
+} matrix;
+
+/* What becomes of a product t before it is stored: alpha t, then beta c added to it, each rounded. A factor
+ * of 1 is not multiplied by; with beta 0 there is no c. */
+typedef struct {
+  matrix c;
+  float alpha, beta;
+} epilogue;
+
+typedef struct {
+  int64_t m, n, k;
+  matrix a, b, out; /* m x k, k x n, m x n; out is written */
+  int add;          /* add every chunk to what out (F32) holds, the first one too */
+  const epilogue *after; /* NULL: the product alone */
+} product;
+
+/* Computes a product on the calling thread. k = 0 gives +0 (with add: leaves out). DONE or NO_MEMORY. */
+int gemm_run(const product *p);
+
+/* One call of the micro-kernel: c (rows x cols, row stride c_row, columns adjacent) gets the chain
+ *   sum over k of a[i, k] b[k, j], 1 <= rows <= TILE_ROWS, 1 <= cols <= TILE_COLS, 0 <= k <= CHUNK.
+ * a[i, k] is a[i * a_row + k * a_col]; a packed panel has a_row = 1 and a_col = rows.
+ * Row k of b is at b + k * b_row, or, where `steps` is given, at b + steps[k]; TILE_COLS floats of it are
+ * read (WIDTH where cols <= WIDTH), whatever cols is. */
+typedef struct {
+  const float *a, *b;
+  int64_t a_row, a_col, b_row;
+  const int64_t *steps;
+  float *c;
+  int64_t c_row, rows, cols, k;
+  int add;               /* add the chain to c instead of storing it */
+  const epilogue *after; /* NULL, or applied to what would be stored: c in F32, moved to this tile, col 0 or 1 */
+} tile;
+
+void gemm_tile(const tile *t);
+
+/* Packed operands. Rows of A are cut into ceil(rows / TILE_ROWS) panels of nearly equal height, so that there
+ * is no short one: panel i is [k][gemm_height(rows, i)], and the panels lie one after another. B becomes
+ * panels [k][TILE_COLS], the last one filled up with zeros. Both may write up to PACK_SLACK floats more. */
+enum { PACK_SLACK = 16 };
+static inline int64_t gemm_panels(int64_t rows) { return ceil_div(rows, TILE_ROWS); }
+static inline int64_t gemm_height(int64_t rows, int64_t panel) {
+  int64_t panels = gemm_panels(rows);
+  return rows / panels + (panel < rows % panels);
+}
+/* Rows [row, row + rows) and columns [k, k + depth) of a. */
+void gemm_pack_a(float *to, const matrix *a, int64_t row, int64_t rows, int64_t k, int64_t depth);
+/* Rows [k, k + depth) and columns [col, col + cols) of b. */
+void gemm_pack_b(float *to, const matrix *b, int64_t k, int64_t depth, int64_t col, int64_t cols);
+
+/* Products with one row (m = 1), where packing would cost more than the product: F32 operands, out adjacent or
+ * not. gemm_is_vector says whether gemm_vector can take p. */
+int gemm_is_vector(const product *p);
+int gemm_vector(const product *p);
+
+/* Writes a block of finished sums (rows x cols, adjacent columns) to out from (row, col) on, after the epilogue,
+ * rounded to out's type. */
+void gemm_finish(const product *p, const float *sum, int64_t sum_row, int64_t row, int64_t rows, int64_t col,
+                 int64_t cols);
+
+/* Halves: exact to binary32, and rounded to nearest even from it. */
+static inline float float_of(uint32_t bits) { float v; memcpy(&v, &bits, sizeof v); return v; }
+static inline uint32_t bits_of(float v) { uint32_t bits; memcpy(&bits, &v, sizeof bits); return bits; }
+static inline float widen_bf16(uint16_t h) { return float_of((uint32_t)h << 16); }
+static inline float widen_f16(uint16_t h) {
+  uint32_t sign = (uint32_t)(h & 0x8000) << 16, rest = (uint32_t)(h & 0x7fff) << 13;
+  uint32_t finite = bits_of(float_of(rest) * 0x1p112f); /* exact, subnormals too */
+  return float_of(sign | (rest >= 0x0f800000 ? rest | 0x7f800000 : finite));
+}
+static inline uint16_t narrow_bf16(float v) {
+  uint32_t u = bits_of(v);
+  return (uint16_t)(v != v ? 0x7fc0 : (u + 0x7fff + (u >> 16 & 1)) >> 16);
+}
+static inline uint16_t narrow_f16(float v) {
+  uint32_t u = bits_of(v), sign = u >> 16 & 0x8000, abs = u & 0x7fffffff;
+  uint32_t small = bits_of(float_of(abs) + 0.5f) - 0x3f000000; /* 0.5 has the ulp of a subnormal half */
+  uint32_t usual = (abs - 0x38000000 + 0xfff + (abs >> 13 & 1)) >> 13;
+  uint32_t h = abs >= 0x47800000 ? 0x7c00 : abs < 0x38800000 ? small : usual;
+  return (uint16_t)(v != v ? 0x7e00 : sign | h);
+}
+
+static inline int64_t dtype_bytes(int64_t dtype) { return dtype == F32 ? 4 : 2; }
+static inline matrix matrix_at(const matrix *m, int64_t row, int64_t col) {
+  matrix moved = *m;
+  moved.at = (const char *)m->at + (row * m->row + col * m->col) * dtype_bytes(m->dtype);
+  return moved;
+}
+static inline matrix matrix_transposed(const matrix *m) {
+  return (matrix){m->at, m->dtype, m->col, m->row};
+}
+
+#endif

@@ -1,0 +1,108 @@
+/* Operands laid out for the micro-kernel: panels that it reads from front to back.
+ *
+ * Strides decide how a panel is read. Along the vectors it is copied; across them it is turned in registers;
+ * anything else is gathered. Halves are widened first, a panel at a time, and then packed as binary32.
+ */
+#include "gemm_turn.h"
+
+/* `rows` lines of `cols` elements that follow each other in memory by `row` and `col`. */
+static void widen_block(float *to, const matrix *from, int64_t rows, int64_t cols) {
+  for (int64_t i = 0; i < rows; i++) {
+    const uint16_t *at = (const uint16_t *)from->at + i * from->row;
+    float *line = to + i * cols;
+    if (from->dtype == BF16)
+      for (int64_t j = 0; j < cols; j++) line[j] = widen_bf16(at[j * from->col]);
+    else
+      for (int64_t j = 0; j < cols; j++) line[j] = widen_f16(at[j * from->col]);
+  }
+}
+
+/* A block of halves in binary32, adjacent in the direction in which the halves are. */
+static matrix widened(float *to, const matrix *from, int64_t rows, int64_t cols) {
+  if (from->row == 1) {
+    matrix turned = matrix_transposed(from);
+    widen_block(to, &turned, cols, rows);
+    return (matrix){to, F32, 1, rows};
+  }
+  widen_block(to, from, rows, cols);
+  return (matrix){to, F32, cols, 1};
+}
+
+/* One panel of A whose rows hold adjacent terms. A store runs over into the next row of the panel, which is
+ * written after it. */
+static void turn_a(float *to, const float *at, int64_t row, int64_t height, int64_t depth) {
+  wide r[TILE_ROWS / WIDTH + 1][WIDTH];
+  for (int64_t k = 0; k < depth; k += WIDTH) {
+    int64_t terms = MIN(depth - k, WIDTH);
+    for (int64_t i = 0; i < height; i += WIDTH)
+      w_turn_load_part(r[i / WIDTH], at + i * row + k, row, height - i, terms);
+    for (int64_t q = 0; q < terms; q++)
+      for (int64_t i = 0; i < height; i += WIDTH) w_store(to + (k + q) * height + i, r[i / WIDTH][q]);
+  }
+}
+
+static void copy_a(float *to, const float *at, int64_t col, int64_t height, int64_t depth) {
+  for (int64_t k = 0; k < depth; k++)
+    for (int64_t i = 0; i < height; i += WIDTH)
+      w_store(to + k * height + i, w_load_part(at + k * col + i, MIN(height - i, WIDTH)));
+}
+
+static void panel_a(float *to, const matrix *a, int64_t height, int64_t depth) {
+  const float *at = a->at;
+  if (a->col == 1) turn_a(to, at, a->row, height, depth);
+  else if (a->row == 1) copy_a(to, at, a->col, height, depth);
+  else
+    for (int64_t k = 0; k < depth; k++)
+      for (int64_t i = 0; i < height; i++) to[k * height + i] = at[i * a->row + k * a->col];
+}
+
+void gemm_pack_a(float *to, const matrix *a, int64_t row, int64_t rows, int64_t k, int64_t depth) {
+  float block[TILE_ROWS * CHUNK];
+  for (int64_t i = 0, height; i < gemm_panels(rows); i++, row += height) {
+    height = gemm_height(rows, i);
+    matrix part = matrix_at(a, row, k);
+    if (part.dtype != F32) part = widened(block, &part, height, depth);
+    panel_a(to, &part, height, depth);
+    to += height * depth;
+  }
+}
+
+/* One panel of B whose columns hold adjacent terms. */
+static void turn_b(float *to, const float *at, int64_t col, int64_t cols, int64_t depth) {
+  wide r[WIDTH];
+  for (int64_t j = 0; j < TILE_COLS; j += WIDTH)
+    for (int64_t k = 0; k < depth; k += WIDTH) {
+      int64_t terms = MIN(depth - k, WIDTH);
+      if (cols - j >= WIDTH && terms == WIDTH) w_turn_load(r, at + j * col + k, col);
+      else w_turn_load_part(r, at + j * col + k, col, cols - j, terms);
+      for (int64_t q = 0; q < terms; q++) w_store(to + (k + q) * TILE_COLS + j, r[q]);
+    }
+}
+
+static void copy_b(float *to, const float *at, int64_t row, int64_t cols, int64_t depth) {
+  int64_t left = MIN(cols, WIDTH), right = MAX(cols - WIDTH, 0);
+  for (int64_t k = 0; k < depth; k++, at += row, to += TILE_COLS) {
+    w_store(to, w_load_part(at, left));
+    w_store(to + WIDTH, w_load_part(at + left, right));
+  }
+}
+
+static void panel_b(float *to, const matrix *b, int64_t cols, int64_t depth) {
+  const float *at = b->at;
+  if (b->col == 1) copy_b(to, at, b->row, cols, depth);
+  else if (b->row == 1) turn_b(to, at, b->col, cols, depth);
+  else
+    for (int64_t k = 0; k < depth; k++)
+      for (int64_t j = 0; j < TILE_COLS; j++) to[k * TILE_COLS + j] = j < cols ? at[k * b->row + j * b->col] : 0;
+}
+
+void gemm_pack_b(float *to, const matrix *b, int64_t k, int64_t depth, int64_t col, int64_t cols) {
+  float block[TILE_COLS * CHUNK];
+  for (int64_t j = 0; j < cols; j += TILE_COLS) {
+    int64_t width = MIN(cols - j, TILE_COLS);
+    matrix part = matrix_at(b, k, col + j);
+    if (part.dtype != F32) part = widened(block, &part, depth, width);
+    panel_b(to, &part, width, depth);
+    to += TILE_COLS * depth;
+  }
+}
