@@ -89,7 +89,7 @@ def draw_nodes(
             page.note("unmanned", index=row.task.index, purpose=purpose.name)
         return
     lot = assignment.Draw(struct_hash(row.seed), row.seed.task, _LABELS[purpose], row.rounds)
-    candidates = [replace(candidate(each), verifies=True) for each in members]
+    candidates = [replace(candidate(each, page.job.record), verifies=True) for each in members]
     chosen = assignment.draw_verifiers(lot, candidates, frozenset(parties), wanted)
     root = page.roster(members)
     owners = {each.account: each.owner for each in members}

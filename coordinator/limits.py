@@ -21,6 +21,8 @@ FIRST_SEGMENT_EVENTS = 16
 SEGMENT_GROWTH_MAX = 4
 SEGMENT_SHRINK_MAX = 4
 
+NUMERICS_MAX = 8  # arithmetics a node names
+
 # Times, in milliseconds.
 PRESENCE_MS = 30_000  # a node that has not called for so long is not drawn
 FIRST_CHOICE_MS = 3_000  # how long an open task waits for the node the draw prefers

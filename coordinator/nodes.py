@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from coordinator import checking, limits, solving
 from coordinator.engine import Engine
+from coordinator.examination import Examination
 from coordinator.page import Page
 from coordinator.rows import (
     AttemptRow,
@@ -38,14 +39,23 @@ class Nodes:
 
     def __init__(self, engine: Engine, heartbeat_ms: int) -> None:
         self.engine, self.heartbeat_ms = engine, heartbeat_ms
+        self.examination = Examination()
+
+    def challenge(self, request: wire.ChallengeRequest, caller: Caller) -> wire.ChallengeResponse:
+        """Say what a node has to compute before it registers."""
+        return wire.ChallengeResponse(self.examination.challenge)
 
     def register(self, request: wire.RegisterRequest, caller: Caller) -> wire.RegisterResponse:
         """Enter a node, or what it says of itself now."""
         _need(caller, Role.SOLVER, request.solves)
         _need(caller, Role.VERIFIER, request.verifies)
         self._check_parts(caller)
-        if any(len(each.encode()) > STRING_BYTES_MAX for each in (request.name, request.numerics)):
+        names = (request.name, *request.numerics)
+        if any(len(each.encode()) > STRING_BYTES_MAX for each in names):
             raise LimitExceeded(f"a name is longer than {STRING_BYTES_MAX} bytes")
+        if len(request.numerics) > limits.NUMERICS_MAX:
+            raise LimitExceeded(f"a node names at most {limits.NUMERICS_MAX} arithmetics")
+        self.examination.check(request, caller.account)
         node = NodeRow(
             account=caller.account,
             owner=caller.owner,

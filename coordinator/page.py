@@ -159,7 +159,7 @@ class Page:
             job=self.job.id,
             account=node.account,
             owner=node.owner,
-            numerics=node.numerics,
+            numerics=self.job.record.numerics,
             tier=node.tier,
             solves=node.solves or (known is not None and known.solves),
             verifies=node.verifies or (known is not None and known.verifies),

@@ -59,12 +59,12 @@ class Roster:
     @staticmethod
     def fits(node: NodeRow, job: Job) -> bool:
         """Whether the node computes this job's bits in the sandbox it asks for."""
-        return node.numerics == job.numerics and node.tier == job.sandbox_tier
+        return job.numerics in node.numerics and node.tier == job.sandbox_tier
 
 
-def candidate(node: NodeRow) -> Candidate:
-    """Return the node as a draw sees it."""
-    return Candidate(node.account, node.owner, node.solves, node.verifies, node.numerics)
+def candidate(node: NodeRow, job: Job) -> Candidate:
+    """Return the node as a draw for a job sees it; the node computes the job's bits."""
+    return Candidate(node.account, node.owner, node.solves, node.verifies, job.numerics)
 
 
 def prefer(nodes: list[NodeRow], avoided: Container[Address]) -> list[NodeRow]:

@@ -333,7 +333,7 @@ class MemberRow:
 
 @dataclass(frozen=True, slots=True)
 class NodeRow:
-    """A registered node: its account, its owner, what it may do, whose bits it computes.
+    """A registered node: its account, its owner, what it may do, every arithmetic it computes.
 
     `registration` is the signed delegation it registered under; `arbitrates` is whether that
     lets it sign replays, so that it may be asked for a third opinion.
@@ -343,7 +343,7 @@ class NodeRow:
     account: Address
     owner: Address
     name: str
-    numerics: str
+    numerics: tuple[str, ...]
     tier: str
     solves: bool
     verifies: bool

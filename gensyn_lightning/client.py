@@ -131,6 +131,10 @@ class Client:
 
     # What a node asks.
 
+    def challenge(self) -> Digest:
+        """Return what this run of the server has nodes compute before they register."""
+        return self._channel.call(nodes.CHALLENGE, nodes.ChallengeRequest()).challenge
+
     def register(self, request: nodes.RegisterRequest) -> nodes.RegisterResponse:
         """Say what this node can do."""
         return self._channel.call(nodes.REGISTER, request)

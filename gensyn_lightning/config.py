@@ -19,10 +19,12 @@ from typing import Any
 
 from gensyn_lightning.errors import ConfigError
 from gensyn_lightning.protocol.parameters import PPM
+from gensyn_lightning.repops import VERSION as REPOPS
 
 CONFIG_BYTES_MAX = 1 << 20
 NODES_PER_ROLE_MAX = 16
 _FLAGS: ContextVar[Mapping[str, Any]] = ContextVar("flags", default=MappingProxyType({}))
+ARITHMETICS = (REPOPS, "native")
 AUDITS = MappingProxyType({"default": 100_000, "full": PPM, "none": 0})
 
 
@@ -33,7 +35,9 @@ class Config:
     `coordinator` is an address, or empty for the embedded network under `home`. `audit_rate_ppm`
     is the share of segments that verifiers replay. `segment_seconds` of 0 leaves the length of
     segments to the network. `idle_minutes` is how long an embedded network outlives its last
-    job. `budget` is the highest price of a job; 0 means the price of the whole fit.
+    job. `budget` is the highest price of a job; 0 means the price of the whole fit. `numerics` is
+    the arithmetic programs run on: reproducible operators, or `native` for torch's own, whose bits
+    only machines of one kind share.
     """
 
     home: Path
@@ -45,6 +49,7 @@ class Config:
     idle_minutes: float
     budget: int
     value_at_stake: int
+    numerics: str
     timeout_seconds: float
     quiet: bool
     sources: Mapping[str, str]
@@ -153,6 +158,12 @@ def _audit(value: Any) -> int:
     return round(rate * PPM)
 
 
+def _arithmetic(value: Any) -> str:
+    if value not in ARITHMETICS:
+        raise ValueError(f"must be {' or '.join(ARITHMETICS)}")
+    return str(value)
+
+
 def _flag(value: Any) -> bool:
     words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
     found = value if isinstance(value, bool) else words.get(str(value).lower())
@@ -174,6 +185,9 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         ),
         "budget": Setting("highest price of a job; 0 = that of the whole fit", _whole, 0),
         "value_at_stake": Setting("what a wrong model would cost you", _whole, 0),
+        "numerics": Setting(
+            f"arithmetic of programs: {' or '.join(ARITHMETICS)}", _arithmetic, REPOPS
+        ),
         "timeout_seconds": Setting("give up on a job after this long; 0 = never", _duration, 0.0),
         "quiet": Setting("say nothing while a job runs", _flag, False),
     }

@@ -30,7 +30,8 @@ class GensynStrategy:
     with its data under `home`. `audit` is the share of segments that are replayed: "default",
     "full", "none" or a number between 0 and 1; `verifiers` how many nodes replay each of those.
     `threads` is how many threads every machine computes with (default: as many as torch uses
-    here). `budget` is the highest price of the job, `value_at_stake` what a wrong model would
+    here). `numerics="native"` trains on torch's own operators, whose bits only machines of one kind
+    share, for programs that have no reproducible definition. `budget` is the highest price of the job, `value_at_stake` what a wrong model would
     cost, both in the smallest unit. `preflight=False` skips the trial batch. `report` is where
     report.json goes (default: into the trainer's `default_root_dir`). `timeout` is in seconds.
     `on_event` is called with every event of the job. `flavour` names the Lightning package to
@@ -54,6 +55,7 @@ class GensynStrategy:
         audit: str | float | None = None,
         verifiers: int = 1,
         threads: int | None = None,
+        numerics: str | None = None,
         budget: int | None = None,
         value_at_stake: int | None = None,
         preflight: bool = True,
@@ -72,6 +74,7 @@ class GensynStrategy:
                 "verifiers": verifiers if verifiers > 1 else None,
                 "budget": budget,
                 "value_at_stake": value_at_stake,
+                "numerics": numerics,
                 "timeout_seconds": timeout,
                 "quiet": quiet,
             },

@@ -70,8 +70,8 @@ class _Place:
 
     def compare(self, case: Case, standing: Sequence[Standing], index: int) -> str | Left:
         """Run one segment and compare its roots with the commitment."""
-        if self._numerics != case.job.numerics:
-            return Left(f"this machine computes {self._numerics}", Result.OPEN)
+        if case.job.numerics not in self._numerics:
+            return Left(f"this machine computes {' and '.join(self._numerics)}", Result.OPEN)
         attempt, claim = standing[index]
         before = standing[index - 1][0] if index else None
         result = self._run(case, attempt, before)

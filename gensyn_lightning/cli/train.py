@@ -33,6 +33,9 @@ def train(  # noqa: PLR0913, PLR0917 - a flag each
     ] = None,
     budget: Annotated[int | None, typer.Option(help="highest price")] = None,
     solvers: Annotated[int | None, typer.Option(help="solvers, if a network is started")] = None,
+    numerics: Annotated[
+        str | None, typer.Option(help="arithmetic: repops-1, or native for torch's own")
+    ] = None,
     home: Annotated[Path | None, typer.Option(help="where data and keys are")] = None,
     coordinator: Annotated[str | None, typer.Option(help="address; default: start one")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="say nothing meanwhile")] = False,
@@ -49,6 +52,7 @@ def train(  # noqa: PLR0913, PLR0917 - a flag each
         "audit": audit,
         "budget": budget,
         "solvers": solvers,
+        "numerics": numerics,
         "home": home,
         "coordinator": coordinator,
         "quiet": quiet or None,

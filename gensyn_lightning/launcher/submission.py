@@ -66,7 +66,14 @@ class Submission:
         home = Home(self.config.home).make()
         folder = Path(tempfile.mkdtemp(prefix="fit-", dir=home.path))
         try:
-            captured = capture(self.trainer, function, args, kwargs, threads=self.options.threads)
+            captured = capture(
+                self.trainer,
+                function,
+                args,
+                kwargs,
+                threads=self.options.threads,
+                arithmetic=self.config.numerics,
+            )
             back = Return(self.trainer, function, args, kwargs, captured)
             with reach(self.config, self.display.say) as network:
                 self._send(network, captured, folder, back)

@@ -88,7 +88,7 @@ def _run(options: argparse.Namespace) -> None:
         training = Segments(options.home / "solve", cache, Runner(options.zygote), hear)
         yielding = Runner(options.zygote, nice=VERIFIER_NICE)
         checking = Segments(options.home / "check", cache, yielding, hear)
-        node = Node(options.name, roles, client, memory, training.numerics())
+        node = Node(options.name, roles, client, memory, training)
         if options.fault:
             node.say(f"planted: {faults}")
             node.run(

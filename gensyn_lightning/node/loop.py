@@ -26,9 +26,11 @@ from gensyn_lightning.errors import (
 )
 from gensyn_lightning.node.held import Held, Leases
 from gensyn_lightning.node.memory import Memory
+from gensyn_lightning.node.segments import Segments
 from gensyn_lightning.node.solver import TIER, Solver
 from gensyn_lightning.node.verifier import Verifier
 from gensyn_lightning.protocol.canonical import json_bytes
+from gensyn_lightning.repops import selftest
 from gensyn_lightning.wire.nodes import (
     CLAIM_WAIT_MS_MAX,
     Command,
@@ -47,10 +49,10 @@ class Node:
     """One node: a solver, a verifier or both, for one coordinator."""
 
     def __init__(
-        self, name: str, roles: frozenset[str], client: Client, memory: Memory, numerics: str
+        self, name: str, roles: frozenset[str], client: Client, memory: Memory, work: Segments
     ) -> None:
         self._name, self._roles, self._client = name, roles, client
-        self._memory, self._numerics = memory, numerics
+        self._memory, self._numerics, self._answer = memory, work.numerics(), work.answer
         self.leases = Leases(client, self._obey, self.say)
 
     def say(self, text: str) -> None:
@@ -68,11 +70,13 @@ class Node:
                 work = self._perform(work)
 
     def _register(self) -> None:
+        outputs = self._answer(self._client.challenge())
         request = RegisterRequest(
             name=self._name,
             solves="solve" in self._roles,
             verifies="verify" in self._roles,
             numerics=self._numerics,
+            self_test=selftest.bound(outputs, self._client.identity.account.address),
             sandbox_tier=TIER,
             cpus=os.cpu_count() or 1,
             memory_bytes=psutil.virtual_memory().total,
@@ -80,7 +84,8 @@ class Node:
         )
         answer = self._client.register(request)
         self.leases.start(answer.heartbeat_ms)
-        self.say(f"registered to {' and '.join(sorted(self._roles))} under {self._numerics}")
+        names = " and ".join(self._numerics)
+        self.say(f"registered to {' and '.join(sorted(self._roles))} under {names}")
 
     def _claim(self) -> Work | None:
         try:

@@ -20,6 +20,7 @@ from gensyn_lightning.node.exchange import (
     read_result,
     write_request,
 )
+from gensyn_lightning.protocol.digest import Digest, parse_digest
 from gensyn_lightning.training.request import SegmentRequest, SegmentResult
 
 Progress = Callable[[Mapping[str, Any]], None]
@@ -58,10 +59,15 @@ class Runner:
         order = Order("segment", write_request(request), scratch, self.nice)
         return read_result(self.perform(order, on_progress, timeout_s, stop))
 
-    def numerics(self, scratch: Path) -> str:
-        """Return the version of the arithmetic that runners compute here."""
+    def numerics(self, scratch: Path) -> tuple[str, ...]:
+        """Return every arithmetic that runners compute here."""
         answer = self.perform(Order("numerics", {}, scratch))
-        return str(answer["numerics"])
+        return tuple(map(str, answer["numerics"]))
+
+    def answer(self, scratch: Path, challenge: Digest) -> Digest:
+        """Return what a runner's operators make of a challenge."""
+        answer = self.perform(Order("self_test", {"challenge": challenge.hex()}, scratch))
+        return parse_digest(str(answer["outputs"]))
 
     def perform(
         self,

@@ -102,9 +102,13 @@ class Segments:
             shutil.rmtree(scratch)
             return self._run(held, inputs, scratch, target_event)
 
-    def numerics(self) -> str:
-        """Return the version of the arithmetic computed here."""
+    def numerics(self) -> tuple[str, ...]:
+        """Return every arithmetic computed here."""
         return self._runner.numerics(self._scratch)
+
+    def answer(self, challenge: Digest) -> Digest:
+        """Return what runners here compute when challenged."""
+        return self._runner.answer(self._scratch, challenge)
 
     def _run(self, held: Held, inputs: Inputs, scratch: Path, target_event: int | None) -> Finding:
         scratch.mkdir(mode=0o700)

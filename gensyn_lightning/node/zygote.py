@@ -314,12 +314,23 @@ def _segment(request: Mapping[str, Any], scratch: Path, report: Report) -> Mappi
 
 
 def _numerics(request: Mapping[str, Any], scratch: Path, report: Report) -> Mapping[str, Any]:
-    from gensyn_lightning.training.numerics import native_version
+    from gensyn_lightning.training.numerics import ARITHMETICS, version_of
 
-    return {"numerics": native_version()}
+    return {"numerics": [version_of(each) for each in ARITHMETICS]}
 
 
-WORK: Mapping[str, Work] = {"segment": _segment, "numerics": _numerics}
+def _self_test(request: Mapping[str, Any], scratch: Path, report: Report) -> Mapping[str, Any]:
+    from gensyn_lightning.protocol.digest import parse_digest
+    from gensyn_lightning.repops import selftest
+
+    return {"outputs": selftest.outputs(parse_digest(request["challenge"])).hex()}
+
+
+WORK: Mapping[str, Work] = {
+    "segment": _segment,
+    "numerics": _numerics,
+    "self_test": _self_test,
+}
 
 if __name__ == "__main__":
     main()

@@ -1,1 +1,3 @@
 """Operators that give the same bits on every machine: one definition, a reference and kernels."""
+
+VERSION = "repops-1"

@@ -34,6 +34,7 @@ from gensyn_lightning.training.manifest import (
     Variable,
     manifest_bytes,
 )
+from gensyn_lightning.training.numerics import REPOPS
 from gensyn_lightning.training.packing import pack
 from gensyn_lightning.training.program import Resume, installed_version
 
@@ -76,6 +77,7 @@ def capture(
     kwargs: Mapping[str, Any],
     *,
     threads: int | None = None,
+    arithmetic: str = REPOPS,
 ) -> Captured:
     """Capture the call `function(*args, **kwargs)` of a method of `trainer`.
 
@@ -115,6 +117,7 @@ def capture(
         folders=folders,
         loggers=tuple(describe_logger(each, paths) for each in left.loggers),
         threads=threads or torch.get_num_threads(),
+        arithmetic=arithmetic,
         flags=_flags(),
         environment=tuple(
             Variable(name, os.environ[name]) for name in ENVIRONMENT if name in os.environ

@@ -12,6 +12,7 @@ from gensyn_lightning.errors import ArtifactError, LimitExceeded, Malformed
 from gensyn_lightning.protocol.canonical import json_bytes, parse_json
 from gensyn_lightning.protocol.digest import Digest, digest_of
 from gensyn_lightning.protocol.jsonform import from_json, to_json
+from gensyn_lightning.training.numerics import ARITHMETICS
 
 SCHEMA = "gensyn.manifest/1"
 FLAVOURS = ("lightning.pytorch", "pytorch_lightning")
@@ -128,7 +129,8 @@ class Manifest:
 
     `arrays` are the blocks of memory above 64 KiB, in the order the pickle refers to them
     (two blocks with equal bytes share a digest but not a place). `function` is the method of the
-    trainer to call. `interpreter` is the Python version that wrote the pickle.
+    trainer to call. `interpreter` is the Python version that wrote the pickle. `arithmetic` is a
+    version of the reproducible operators, or `native` for torch's own.
     """
 
     LIST_MAX: ClassVar[int] = ARRAYS_MAX
@@ -144,6 +146,7 @@ class Manifest:
     folders: tuple[Folder, ...]
     loggers: tuple[LoggerMeta, ...]
     threads: int
+    arithmetic: str
     flags: Flags
     environment: tuple[Variable, ...]
 
@@ -171,6 +174,8 @@ def parse_manifest(data: bytes) -> Manifest:
         raise Malformed(f"manifest schema {manifest.schema!r} is not {SCHEMA!r}")
     if manifest.flavour not in FLAVOURS:
         raise Malformed(f"{manifest.flavour!r} is no Lightning package")
+    if manifest.arithmetic not in ARITHMETICS:
+        raise Malformed(f"{manifest.arithmetic!r} is no arithmetic known here")
     if not 1 <= manifest.threads <= THREADS_MAX:
         raise LimitExceeded(f"{manifest.threads} threads are not within 1 to {THREADS_MAX}")
     _check_sizes(manifest)

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from gensyn_lightning.errors import SandboxError
+from gensyn_lightning.repops import VERSION as REPOPS
 
 ENVIRONMENT: Mapping[str, str] = MappingProxyType(
     {
@@ -37,9 +38,10 @@ _CLONE_NEWUTS = 0x04000000
 _JUNK: list[object] = []
 
 
-def enter(*, threads: int, perturb: int = 0) -> None:
+def enter(*, threads: int, arithmetic: str = REPOPS, perturb: int = 0) -> None:
     """Bring this process into the normal form; `perturb` changes what must not matter.
 
+    `arithmetic` is one of `numerics.ARITHMETICS`.
     Raises `SandboxError` when the process was not started with `ENVIRONMENT`'s hash seed.
     """
     if os.environ.get("PYTHONHASHSEED") != ENVIRONMENT["PYTHONHASHSEED"]:
@@ -52,6 +54,7 @@ def enter(*, threads: int, perturb: int = 0) -> None:
     locale.setlocale(locale.LC_ALL, ENVIRONMENT["LC_ALL"])
     os.umask(0o022)
     _settle_torch(threads)
+    _settle_arithmetic(arithmetic, perturb)
     if perturb:
         _disturb(perturb)
 
@@ -75,6 +78,20 @@ def _settle_torch(threads: int) -> None:
     torch.backends.cuda.enable_flash_sdp(False)
     torch.backends.cuda.enable_mem_efficient_sdp(False)
     torch.backends.cuda.enable_math_sdp(True)
+
+
+def _settle_arithmetic(arithmetic: str, perturb: int) -> None:
+    """Compute by reproducible operators, or by torch's own; a perturbed run takes other kernels."""
+    from gensyn_lightning.repops import library, registry
+
+    if arithmetic != REPOPS:
+        registry.uninstall()
+        return
+    if perturb:
+        registry.uninstall()
+        os.environ["GENSYN_ISA"] = library.another()
+        library.load.cache_clear()
+    registry.install()
 
 
 def _disturb(perturb: int) -> None:

@@ -1,8 +1,8 @@
-"""Which machines compute the same bits: the `native:` numerics version names their class.
+"""Which arithmetic a program runs on, and which machines compute the same bits by it.
 
-Stock operators give other bits on another CPU, build or library setting, so until reproducible
-operators exist, a task stays among machines of one class. The number of threads belongs to the
-class too; it is pinned by the program's manifest.
+`repops-1` is the same on every machine. `native` is stock torch, whose bits change with CPU, build
+and library settings: a task then stays among machines of one class, which `native:` names. The
+number of threads belongs to that class too; it is pinned by the program's manifest.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ from typing import Any
 
 from gensyn_lightning.protocol.canonical import json_bytes
 from gensyn_lightning.protocol.digest import digest_of
+from gensyn_lightning.repops import VERSION as REPOPS
+
+NATIVE = "native"
+ARITHMETICS = (REPOPS, NATIVE)
 
 SETTINGS = (
     "ATEN_CPU_CAPABILITY",
@@ -27,6 +31,11 @@ SETTINGS = (
     "NPY_ENABLE_CPU_FEATURES",
 )
 _CPU_LINES = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags", "Features")
+
+
+def version_of(arithmetic: str) -> str:
+    """Return what a commitment says of a program's arithmetic on this machine."""
+    return native_version() if arithmetic == NATIVE else arithmetic
 
 
 @cache

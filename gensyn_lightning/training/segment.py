@@ -65,7 +65,9 @@ def run_segment(
     """
     began = time.perf_counter()
     manifest = read_manifest(request.manifest, request.artifacts)
-    normal.enter(threads=manifest.threads, perturb=request.perturb)
+    normal.enter(
+        threads=manifest.threads, arithmetic=manifest.arithmetic, perturb=request.perturb
+    )
     segment = _Segment(request, manifest, scratch, report)
     segment.prepare(orders or Orders(request))
     outcome = segment.run()
@@ -187,7 +189,7 @@ class _Segment(Watcher):
             witness_root=self._witness.root(),
             outputs_root=outputs.root(wrote),
             model=state.model_digest(self._end),
-            numerics=numerics.native_version(),
+            numerics=numerics.version_of(self._manifest.arithmetic),
             seconds=time.perf_counter() - began - self._waited_s,
             hash_seconds=self._hash_s,
         )

@@ -160,7 +160,7 @@ class NodeView:
     name: str
     solves: bool
     verifies: bool
-    numerics: str
+    numerics: tuple[str, ...]
     sandbox_tier: str
     seen_ms: int
 

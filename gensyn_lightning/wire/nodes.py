@@ -66,13 +66,30 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
+class ChallengeRequest:
+    """What must be computed to register as a node of the reproducible operators?"""
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeResponse:
+    """The challenge of this run of the server."""
+
+    challenge: Digest
+
+
+@dataclass(frozen=True, slots=True)
 class RegisterRequest:
-    """What a node can do; `software` is a canonical JSON object of versions."""
+    """What a node can do; `software` is a canonical JSON object of versions.
+
+    `numerics` names every arithmetic the node computes; `self_test` is its answer to the server's
+    challenge, ZERO where it computes no reproducible operators.
+    """
 
     name: str
     solves: bool
     verifies: bool
-    numerics: str
+    numerics: tuple[str, ...]
+    self_test: Digest
     sandbox_tier: str
     cpus: int
     memory_bytes: int
@@ -211,6 +228,7 @@ class FailResponse:
     """Done."""
 
 
+CHALLENGE = Rpc(SERVICE, "Challenge", ChallengeRequest, ChallengeResponse)
 REGISTER = Rpc(SERVICE, "Register", RegisterRequest, RegisterResponse)
 CLAIM = Rpc(SERVICE, "Claim", ClaimRequest, ClaimResponse)
 HEARTBEAT = Rpc(SERVICE, "Heartbeat", HeartbeatRequest, HeartbeatResponse)
@@ -221,6 +239,7 @@ REPORT = Rpc(SERVICE, "Report", ReportRequest, ReportResponse)
 FAIL = Rpc(SERVICE, "Fail", FailRequest, FailResponse)
 
 RPCS: tuple[Rpc[Any, Any], ...] = (
+    CHALLENGE,
     REGISTER,
     CLAIM,
     HEARTBEAT,

@@ -25,53 +25,57 @@ _sym_db = _symbol_database.Default()
 from gensyn_lightning.wire.v1 import record_pb2 as gensyn__lightning_dot_wire_dot_v1_dot_record__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#gensyn_lightning/wire/v1/node.proto\x12\tgensyn.v1\x1a%gensyn_lightning/wire/v1/record.proto\"\x9f\x01\n\x0fRegisterRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06solves\x18\x02 \x01(\x08\x12\x10\n\x08verifies\x18\x03 \x01(\x08\x12\x10\n\x08numerics\x18\x04 \x01(\t\x12\x14\n\x0csandbox_tier\x18\x05 \x01(\t\x12\x0c\n\x04\x63pus\x18\x06 \x01(\x04\x12\x14\n\x0cmemory_bytes\x18\x07 \x01(\x04\x12\x10\n\x08software\x18\x08 \x01(\x0c\"(\n\x10RegisterResponse\x12\x14\n\x0cheartbeat_ms\x18\x01 \x01(\x04\"0\n\x0c\x43laimRequest\x12\x0f\n\x07wait_ms\x18\x01 \x01(\x04\x12\x0f\n\x07holding\x18\x02 \x03(\x0c\"T\n\rClaimResponse\x12\x1d\n\x04work\x18\x01 \x01(\x0b\x32\x0f.gensyn.v1.Work\x12$\n\x08\x63ommands\x18\x02 \x03(\x0b\x32\x12.gensyn.v1.Command\"\xb0\x02\n\x04Work\x12\x0f\n\x07work_id\x18\x01 \x01(\x0c\x12!\n\x04kind\x18\x02 \x01(\x0e\x32\x13.gensyn.v1.WorkKind\x12\x0e\n\x06job_id\x18\x03 \x01(\x0c\x12\x1b\n\x03job\x18\x04 \x01(\x0b\x32\x0e.gensyn.v1.Job\x12\x1d\n\x04task\x18\x05 \x01(\x0b\x32\x0f.gensyn.v1.Task\x12\r\n\x05\x66\x65nce\x18\x06 \x01(\x04\x12\x16\n\x0elease_until_ms\x18\x07 \x01(\x04\x12#\n\x05start\x18\x08 \x01(\x0b\x32\x14.gensyn.v1.StateRefs\x12\x15\n\rstart_outputs\x18\t \x01(\x0c\x12)\n\ncommitment\x18\n \x01(\x0b\x32\x15.gensyn.v1.Commitment\x12\x0c\n\x04tape\x18\x0b \x01(\x0c\x12\x0c\n\x04\x64raw\x18\x0c \x01(\x0c\"@\n\x07\x43ommand\x12$\n\x04kind\x18\x01 \x01(\x0e\x32\x16.gensyn.v1.CommandKind\x12\x0f\n\x07subject\x18\x02 \x01(\x0c\"S\n\x10HeartbeatRequest\x12\x0f\n\x07work_id\x18\x01 \x01(\x0c\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x04\x12\r\n\x05\x65vent\x18\x03 \x01(\x04\x12\x10\n\x08progress\x18\x04 \x01(\x0c\"Q\n\x11HeartbeatResponse\x12\x16\n\x0elease_until_ms\x18\x01 \x01(\x04\x12$\n\x08\x63ommands\x18\x02 \x03(\x0b\x32\x12.gensyn.v1.Command\"\xc3\x02\n\rCommitRequest\x12\x0f\n\x07work_id\x18\x01 \x01(\x0c\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x04\x12)\n\ncommitment\x18\x03 \x01(\x0b\x32\x15.gensyn.v1.Commitment\x12\x11\n\tsignature\x18\x04 \x01(\x0c\x12#\n\x05state\x18\x05 \x01(\x0b\x32\x14.gensyn.v1.StateRefs\x12\x0c\n\x04tape\x18\x06 \x01(\x0c\x12\x0f\n\x07outputs\x18\x07 \x01(\x0c\x12\r\n\x05model\x18\x08 \x01(\x0c\x12.\n\rstore_receipt\x18\t \x01(\x0b\x32\x17.gensyn.v1.StoreReceipt\x12\x17\n\x0fstore_signature\x18\n \x01(\x0c\x12\x12\n\nprovenance\x18\x0b \x01(\x0c\x12\x10\n\x08spent_ms\x18\x0c \x01(\x04\x12\x12\n\nwants_next\x18\r \x01(\x08\"U\n\x0e\x43ommitResponse\x12\x1d\n\x04next\x18\x01 \x01(\x0b\x32\x0f.gensyn.v1.Work\x12$\n\x08\x63ommands\x18\x02 \x03(\x0b\x32\x12.gensyn.v1.Command\"3\n\x0fOpenSaltRequest\x12\x12\n\ncommitment\x18\x01 \x01(\x0c\x12\x0c\n\x04salt\x18\x02 \x01(\x0c\"\x12\n\x10OpenSaltResponse\"k\n\x0ePromiseRequest\x12\x0f\n\x07work_id\x18\x01 \x01(\x0c\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x04\x12&\n\x06report\x18\x03 \x01(\x0b\x32\x16.gensyn.v1.BlindReport\x12\x11\n\tsignature\x18\x04 \x01(\x0c\")\n\x0fPromiseResponse\x12\x16\n\x0elease_until_ms\x18\x01 \x01(\x04\"u\n\rReportRequest\x12\x0f\n\x07work_id\x18\x01 \x01(\x0c\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x04\x12!\n\x06replay\x18\x03 \x01(\x0b\x32\x11.gensyn.v1.Replay\x12\x11\n\tsignature\x18\x04 \x01(\x0c\x12\x0e\n\x06result\x18\x05 \x01(\x0c\"\x10\n\x0eReportResponse\"=\n\x0b\x46\x61ilRequest\x12\x0f\n\x07work_id\x18\x01 \x01(\x0c\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x04\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x0e\n\x0c\x46\x61ilResponse*h\n\x08WorkKind\x12\x19\n\x15WORK_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fWORK_KIND_SOLVE\x10\x01\x12\x13\n\x0fWORK_KIND_CHECK\x10\x02\x12\x17\n\x13WORK_KIND_ARBITRATE\x10\x03*y\n\x0b\x43ommandKind\x12\x1c\n\x18\x43OMMAND_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43OMMAND_KIND_CANCEL\x10\x01\x12\x1a\n\x16\x43OMMAND_KIND_OPEN_SALT\x10\x02\x12\x17\n\x13\x43OMMAND_KIND_REPORT\x10\x03\x32\x8e\x04\n\x05Nodes\x12\x43\n\x08Register\x12\x1a.gensyn.v1.RegisterRequest\x1a\x1b.gensyn.v1.RegisterResponse\x12:\n\x05\x43laim\x12\x17.gensyn.v1.ClaimRequest\x1a\x18.gensyn.v1.ClaimResponse\x12\x46\n\tHeartbeat\x12\x1b.gensyn.v1.HeartbeatRequest\x1a\x1c.gensyn.v1.HeartbeatResponse\x12=\n\x06\x43ommit\x12\x18.gensyn.v1.CommitRequest\x1a\x19.gensyn.v1.CommitResponse\x12\x43\n\x08OpenSalt\x12\x1a.gensyn.v1.OpenSaltRequest\x1a\x1b.gensyn.v1.OpenSaltResponse\x12@\n\x07Promise\x12\x19.gensyn.v1.PromiseRequest\x1a\x1a.gensyn.v1.PromiseResponse\x12=\n\x06Report\x12\x18.gensyn.v1.ReportRequest\x1a\x19.gensyn.v1.ReportResponse\x12\x37\n\x04\x46\x61il\x12\x16.gensyn.v1.FailRequest\x1a\x17.gensyn.v1.FailResponseb\x08\x65\x64itionsp\xe8\x07')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#gensyn_lightning/wire/v1/node.proto\x12\tgensyn.v1\x1a%gensyn_lightning/wire/v1/record.proto\"\x12\n\x10\x43hallengeRequest\"&\n\x11\x43hallengeResponse\x12\x11\n\tchallenge\x18\x01 \x01(\x0c\"\xb2\x01\n\x0fRegisterRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06solves\x18\x02 \x01(\x08\x12\x10\n\x08verifies\x18\x03 \x01(\x08\x12\x10\n\x08numerics\x18\x04 \x03(\t\x12\x11\n\tself_test\x18\x05 \x01(\x0c\x12\x14\n\x0csandbox_tier\x18\x06 \x01(\t\x12\x0c\n\x04\x63pus\x18\x07 \x01(\x04\x12\x14\n\x0cmemory_bytes\x18\x08 \x01(\x04\x12\x10\n\x08software\x18\t \x01(\x0c\"(\n\x10RegisterResponse\x12\x14\n\x0cheartbeat_ms\x18\x01 \x01(\x04\"0\n\x0c\x43laimRequest\x12\x0f\n\x07wait_ms\x18\x01 \x01(\x04\x12\x0f\n\x07holding\x18\x02 \x03(\x0c\"T\n\rClaimResponse\x12\x1d\n\x04work\x18\x01 \x01(\x0b\x32\x0f.gensyn.v1.Work\x12$\n\x08\x63ommands\x18\x02 \x03(\x0b\x32\x12.gensyn.v1.Command\"\xb0\x02\n\x04Work\x12\x0f\n\x07work_id\x18\x01 \x01(\x0c\x12!\n\x04kind\x18\x02 \x01(\x0e\x32\x13.gensyn.v1.WorkKind\x12\x0e\n\x06job_id\x18\x03 \x01(\x0c\x12\x1b\n\x03job\x18\x04 \x01(\x0b\x32\x0e.gensyn.v1.Job\x12\x1d\n\x04task\x18\x05 \x01(\x0b\x32\x0f.gensyn.v1.Task\x12\r\n\x05\x66\x65nce\x18\x06 \x01(\x04\x12\x16\n\x0elease_until_ms\x18\x07 \x01(\x04\x12#\n\x05start\x18\x08 \x01(\x0b\x32\x14.gensyn.v1.StateRefs\x12\x15\n\rstart_outputs\x18\t \x01(\x0c\x12)\n\ncommitment\x18\n \x01(\x0b\x32\x15.gensyn.v1.Commitment\x12\x0c\n\x04tape\x18\x0b \x01(\x0c\x12\x0c\n\x04\x64raw\x18\x0c \x01(\x0c\"@\n\x07\x43ommand\x12$\n\x04kind\x18\x01 \x01(\x0e\x32\x16.gensyn.v1.CommandKind\x12\x0f\n\x07subject\x18\x02 \x01(\x0c\"S\n\x10HeartbeatRequest\x12\x0f\n\x07work_id\x18\x01 \x01(\x0c\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x04\x12\r\n\x05\x65vent\x18\x03 \x01(\x04\x12\x10\n\x08progress\x18\x04 \x01(\x0c\"Q\n\x11HeartbeatResponse\x12\x16\n\x0elease_until_ms\x18\x01 \x01(\x04\x12$\n\x08\x63ommands\x18\x02 \x03(\x0b\x32\x12.gensyn.v1.Command\"\xc3\x02\n\rCommitRequest\x12\x0f\n\x07work_id\x18\x01 \x01(\x0c\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x04\x12)\n\ncommitment\x18\x03 \x01(\x0b\x32\x15.gensyn.v1.Commitment\x12\x11\n\tsignature\x18\x04 \x01(\x0c\x12#\n\x05state\x18\x05 \x01(\x0b\x32\x14.gensyn.v1.StateRefs\x12\x0c\n\x04tape\x18\x06 \x01(\x0c\x12\x0f\n\x07outputs\x18\x07 \x01(\x0c\x12\r\n\x05model\x18\x08 \x01(\x0c\x12.\n\rstore_receipt\x18\t \x01(\x0b\x32\x17.gensyn.v1.StoreReceipt\x12\x17\n\x0fstore_signature\x18\n \x01(\x0c\x12\x12\n\nprovenance\x18\x0b \x01(\x0c\x12\x10\n\x08spent_ms\x18\x0c \x01(\x04\x12\x12\n\nwants_next\x18\r \x01(\x08\"U\n\x0e\x43ommitResponse\x12\x1d\n\x04next\x18\x01 \x01(\x0b\x32\x0f.gensyn.v1.Work\x12$\n\x08\x63ommands\x18\x02 \x03(\x0b\x32\x12.gensyn.v1.Command\"3\n\x0fOpenSaltRequest\x12\x12\n\ncommitment\x18\x01 \x01(\x0c\x12\x0c\n\x04salt\x18\x02 \x01(\x0c\"\x12\n\x10OpenSaltResponse\"k\n\x0ePromiseRequest\x12\x0f\n\x07work_id\x18\x01 \x01(\x0c\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x04\x12&\n\x06report\x18\x03 \x01(\x0b\x32\x16.gensyn.v1.BlindReport\x12\x11\n\tsignature\x18\x04 \x01(\x0c\")\n\x0fPromiseResponse\x12\x16\n\x0elease_until_ms\x18\x01 \x01(\x04\"u\n\rReportRequest\x12\x0f\n\x07work_id\x18\x01 \x01(\x0c\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x04\x12!\n\x06replay\x18\x03 \x01(\x0b\x32\x11.gensyn.v1.Replay\x12\x11\n\tsignature\x18\x04 \x01(\x0c\x12\x0e\n\x06result\x18\x05 \x01(\x0c\"\x10\n\x0eReportResponse\"=\n\x0b\x46\x61ilRequest\x12\x0f\n\x07work_id\x18\x01 \x01(\x0c\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x04\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x0e\n\x0c\x46\x61ilResponse*h\n\x08WorkKind\x12\x19\n\x15WORK_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fWORK_KIND_SOLVE\x10\x01\x12\x13\n\x0fWORK_KIND_CHECK\x10\x02\x12\x17\n\x13WORK_KIND_ARBITRATE\x10\x03*y\n\x0b\x43ommandKind\x12\x1c\n\x18\x43OMMAND_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43OMMAND_KIND_CANCEL\x10\x01\x12\x1a\n\x16\x43OMMAND_KIND_OPEN_SALT\x10\x02\x12\x17\n\x13\x43OMMAND_KIND_REPORT\x10\x03\x32\xd6\x04\n\x05Nodes\x12\x46\n\tChallenge\x12\x1b.gensyn.v1.ChallengeRequest\x1a\x1c.gensyn.v1.ChallengeResponse\x12\x43\n\x08Register\x12\x1a.gensyn.v1.RegisterRequest\x1a\x1b.gensyn.v1.RegisterResponse\x12:\n\x05\x43laim\x12\x17.gensyn.v1.ClaimRequest\x1a\x18.gensyn.v1.ClaimResponse\x12\x46\n\tHeartbeat\x12\x1b.gensyn.v1.HeartbeatRequest\x1a\x1c.gensyn.v1.HeartbeatResponse\x12=\n\x06\x43ommit\x12\x18.gensyn.v1.CommitRequest\x1a\x19.gensyn.v1.CommitResponse\x12\x43\n\x08OpenSalt\x12\x1a.gensyn.v1.OpenSaltRequest\x1a\x1b.gensyn.v1.OpenSaltResponse\x12@\n\x07Promise\x12\x19.gensyn.v1.PromiseRequest\x1a\x1a.gensyn.v1.PromiseResponse\x12=\n\x06Report\x12\x18.gensyn.v1.ReportRequest\x1a\x19.gensyn.v1.ReportResponse\x12\x37\n\x04\x46\x61il\x12\x16.gensyn.v1.FailRequest\x1a\x17.gensyn.v1.FailResponseb\x08\x65\x64itionsp\xe8\x07')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'gensyn_lightning.wire.v1.node_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WORKKIND']._serialized_start=1824
-  _globals['_WORKKIND']._serialized_end=1928
-  _globals['_COMMANDKIND']._serialized_start=1930
-  _globals['_COMMANDKIND']._serialized_end=2051
-  _globals['_REGISTERREQUEST']._serialized_start=90
-  _globals['_REGISTERREQUEST']._serialized_end=249
-  _globals['_REGISTERRESPONSE']._serialized_start=251
-  _globals['_REGISTERRESPONSE']._serialized_end=291
-  _globals['_CLAIMREQUEST']._serialized_start=293
-  _globals['_CLAIMREQUEST']._serialized_end=341
-  _globals['_CLAIMRESPONSE']._serialized_start=343
-  _globals['_CLAIMRESPONSE']._serialized_end=427
-  _globals['_WORK']._serialized_start=430
-  _globals['_WORK']._serialized_end=734
-  _globals['_COMMAND']._serialized_start=736
-  _globals['_COMMAND']._serialized_end=800
-  _globals['_HEARTBEATREQUEST']._serialized_start=802
-  _globals['_HEARTBEATREQUEST']._serialized_end=885
-  _globals['_HEARTBEATRESPONSE']._serialized_start=887
-  _globals['_HEARTBEATRESPONSE']._serialized_end=968
-  _globals['_COMMITREQUEST']._serialized_start=971
-  _globals['_COMMITREQUEST']._serialized_end=1294
-  _globals['_COMMITRESPONSE']._serialized_start=1296
-  _globals['_COMMITRESPONSE']._serialized_end=1381
-  _globals['_OPENSALTREQUEST']._serialized_start=1383
-  _globals['_OPENSALTREQUEST']._serialized_end=1434
-  _globals['_OPENSALTRESPONSE']._serialized_start=1436
-  _globals['_OPENSALTRESPONSE']._serialized_end=1454
-  _globals['_PROMISEREQUEST']._serialized_start=1456
-  _globals['_PROMISEREQUEST']._serialized_end=1563
-  _globals['_PROMISERESPONSE']._serialized_start=1565
-  _globals['_PROMISERESPONSE']._serialized_end=1606
-  _globals['_REPORTREQUEST']._serialized_start=1608
-  _globals['_REPORTREQUEST']._serialized_end=1725
-  _globals['_REPORTRESPONSE']._serialized_start=1727
-  _globals['_REPORTRESPONSE']._serialized_end=1743
-  _globals['_FAILREQUEST']._serialized_start=1745
-  _globals['_FAILREQUEST']._serialized_end=1806
-  _globals['_FAILRESPONSE']._serialized_start=1808
-  _globals['_FAILRESPONSE']._serialized_end=1822
-  _globals['_NODES']._serialized_start=2054
-  _globals['_NODES']._serialized_end=2580
+  _globals['_WORKKIND']._serialized_start=1903
+  _globals['_WORKKIND']._serialized_end=2007
+  _globals['_COMMANDKIND']._serialized_start=2009
+  _globals['_COMMANDKIND']._serialized_end=2130
+  _globals['_CHALLENGEREQUEST']._serialized_start=89
+  _globals['_CHALLENGEREQUEST']._serialized_end=107
+  _globals['_CHALLENGERESPONSE']._serialized_start=109
+  _globals['_CHALLENGERESPONSE']._serialized_end=147
+  _globals['_REGISTERREQUEST']._serialized_start=150
+  _globals['_REGISTERREQUEST']._serialized_end=328
+  _globals['_REGISTERRESPONSE']._serialized_start=330
+  _globals['_REGISTERRESPONSE']._serialized_end=370
+  _globals['_CLAIMREQUEST']._serialized_start=372
+  _globals['_CLAIMREQUEST']._serialized_end=420
+  _globals['_CLAIMRESPONSE']._serialized_start=422
+  _globals['_CLAIMRESPONSE']._serialized_end=506
+  _globals['_WORK']._serialized_start=509
+  _globals['_WORK']._serialized_end=813
+  _globals['_COMMAND']._serialized_start=815
+  _globals['_COMMAND']._serialized_end=879
+  _globals['_HEARTBEATREQUEST']._serialized_start=881
+  _globals['_HEARTBEATREQUEST']._serialized_end=964
+  _globals['_HEARTBEATRESPONSE']._serialized_start=966
+  _globals['_HEARTBEATRESPONSE']._serialized_end=1047
+  _globals['_COMMITREQUEST']._serialized_start=1050
+  _globals['_COMMITREQUEST']._serialized_end=1373
+  _globals['_COMMITRESPONSE']._serialized_start=1375
+  _globals['_COMMITRESPONSE']._serialized_end=1460
+  _globals['_OPENSALTREQUEST']._serialized_start=1462
+  _globals['_OPENSALTREQUEST']._serialized_end=1513
+  _globals['_OPENSALTRESPONSE']._serialized_start=1515
+  _globals['_OPENSALTRESPONSE']._serialized_end=1533
+  _globals['_PROMISEREQUEST']._serialized_start=1535
+  _globals['_PROMISEREQUEST']._serialized_end=1642
+  _globals['_PROMISERESPONSE']._serialized_start=1644
+  _globals['_PROMISERESPONSE']._serialized_end=1685
+  _globals['_REPORTREQUEST']._serialized_start=1687
+  _globals['_REPORTREQUEST']._serialized_end=1804
+  _globals['_REPORTRESPONSE']._serialized_start=1806
+  _globals['_REPORTRESPONSE']._serialized_end=1822
+  _globals['_FAILREQUEST']._serialized_start=1824
+  _globals['_FAILREQUEST']._serialized_end=1885
+  _globals['_FAILRESPONSE']._serialized_start=1887
+  _globals['_FAILRESPONSE']._serialized_end=1901
+  _globals['_NODES']._serialized_start=2133
+  _globals['_NODES']._serialized_end=2731
 # @@protoc_insertion_point(module_scope)
