@@ -65,18 +65,6 @@ def covers(
     return register
 
 
-def load_all() -> dict[str, Covered]:
-    """Import every family of operators and return what they cover, by overload name."""
-    import importlib
-    import pkgutil
-
-    from gensyn_lightning.repops import operators
-
-    for module in pkgutil.iter_modules(operators.__path__):
-        importlib.import_module(f"{operators.__name__}.{module.name}")
-    return COVERED
-
-
 def plan_for(covered: Covered, plan: Any, given: list[Any], written: list[bool]) -> None:
     """Write into `plan` what the operator does, in whichever form it was called.
 

@@ -20,8 +20,9 @@ import torch
 from gensyn_lightning.errors import NotReproducible
 from gensyn_lightning.repops import executor, library
 from gensyn_lightning.repops.arguments import Argument, Reader, arguments_of, in_order
-from gensyn_lightning.repops.coverage import Covered, load_all, plan_for
+from gensyn_lightning.repops.coverage import Covered, plan_for
 from gensyn_lightning.repops.library import CompiledPlan, Library
+from gensyn_lightning.repops.operators import load_all
 from gensyn_lightning.repops.plan import Exact, Plan
 
 _CPU = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)

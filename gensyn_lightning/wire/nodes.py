@@ -67,7 +67,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class ChallengeRequest:
-    """What must be computed to register as a node of the reproducible operators?"""
+    """Asks what a node of the reproducible operators has to compute before it registers."""
 
 
 @dataclass(frozen=True, slots=True)
