@@ -6,12 +6,13 @@
 
 `"fff"` says what each input is: `f` a binary32, `i` a 64-bit integer, `d` a binary64. Constants
 are Python numbers; a float is rounded to the format it meets. A capital letter marks an input that
-is the same for all elements, a word of the call; those come last. Equal instructions are traced once
-and what the result does not need is left out.
+is the same for all elements, a word of the call; those come last. Equal instructions are traced
+once and what the result does not need is left out.
 """
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,6 +67,8 @@ class Word:
         if self.kind == "i":
             return integer(0) - self
         sign = SIGN if self.kind == "f" else DOUBLE_SIGN
+        if self.node.op == "constant":
+            return Word(_node("constant", self.node.value ^ sign), self.kind)
         return as_kind(bits(self) ^ sign, self.kind)
 
     def __sub__(self, other: Word | Number) -> Word:
@@ -132,13 +135,14 @@ def family(*kinds: str) -> Callable[[Body], dict[str, Definition]]:
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A named function on words: inputs of `kinds`, one word or several; on words, it is inlined."""
+    """A named function on words with inputs of `kinds`; called on words, it is inlined."""
 
     name: str
     kinds: str
     function: Body
 
     def __call__(self, *operands: Word | Number) -> Any:
+        """Return the function's words for these operands."""
         return self.function(
             *(
                 each if isinstance(each, Word) else _constant(each, kind.lower())
@@ -281,13 +285,13 @@ def float_bits(value: float) -> int:
         [word] = struct.unpack("<I", struct.pack("<f", value))
     except OverflowError:
         return INFINITY if value > 0 else INFINITY | SIGN
-    return NAN if value != value else int(word)
+    return NAN if math.isnan(value) else int(word)
 
 
 def double_bits(value: float) -> int:
     """Return the bits of a binary64."""
     [word] = struct.unpack("<Q", struct.pack("<d", value))
-    return 0x7FF8 << 48 if value != value else int(word)
+    return 0x7FF8 << 48 if math.isnan(value) else int(word)
 
 
 def _constant(value: Number, kind: str) -> Word:
@@ -330,7 +334,7 @@ def _node(op: Op | str, value: int, *operands: Node) -> Node:
 
 
 def _compile(inputs: int, result: Word) -> Program:
-    """Number what the result needs: inputs, constants in the order met, instructions likewise."""
+    """Return a program of what the result needs, numbered in the order met."""
     order = _in_order(result.node)
     constants = [each for each in order if each.op == "constant"]
     code = [each for each in order if isinstance(each.op, Op)]
@@ -346,7 +350,9 @@ def _compile(inputs: int, result: Word) -> Program:
 
 def _instruction(node: Node, numbers: dict[Node, int]) -> Instruction:
     a, b, c = (*(numbers[each] for each in node.operands), 0, 0, 0)[:3]
-    return Instruction(Op(node.op), (a, b, c))
+    if not isinstance(node.op, Op):
+        raise ProgramError(f"{node.op} is no instruction")
+    return Instruction(node.op, (a, b, c))
 
 
 def _in_order(root: Node) -> list[Node]:
