@@ -13,7 +13,8 @@ typedef struct {
   int64_t groups, channels, blocks, lanes; /* of the output: per group, in blocks of lanes */
   int64_t depth, taps;                     /* channels of the source per group; taps of the kernel */
   window box;
-  int64_t plane[5]; /* strides of the source at hand */
+  int64_t plane[5], phases; /* strides of the source at hand, and how rows are split in it */
+  int planar;
   int64_t first, images;
   float *copy, *panel;
   product *part;
@@ -22,7 +23,7 @@ typedef struct {
 } plan;
 
 /* Work below this many multiplications is not worth waking threads for. */
-enum { SMALL_WORK = 1 << 18, COPY_BYTES = 8 << 20 };
+enum { SMALL_WORK = 1 << 18, COPY_BYTES = 8 << 20, FEW_TERMS = 32 };
 
 static void share_out(int64_t tasks, task *body, const void *arg, int64_t work) {
   if (work >= SMALL_WORK) {
@@ -48,7 +49,7 @@ static void plan_window(plan *p) {
 
 /* The source can be read in place when the window lies inside it and nothing has to be widened. */
 static int in_place(const plan *p) {
-  if (p->source->dtype != F32) return 0;
+  if (p->source->dtype != F32 || p->planar) return 0;
   for (int i = 0; i < 3; i++)
     if (p->box.low[i] < 0 || p->box.low[i] + p->box.size[i] > p->source->size[2 + i]) return 0;
   return 1;
@@ -57,16 +58,19 @@ static int in_place(const plan *p) {
 static void plan_source(plan *p) {
   const int64_t *size = p->box.size;
   p->copy = NULL;
+  p->phases = 1;
   p->images = p->out->size[0];
   if (in_place(p)) {
     memcpy(p->plane, p->source->stride, sizeof p->plane);
     return;
   }
-  int64_t plane[5] = {p->source->size[1] * volume(size), volume(size), size[1] * size[2], size[2], 1};
+  p->phases = p->transposed ? 1 : p->g->stride[2];
+  int64_t row = ceil_div(size[2], p->phases) * p->phases, each = size[0] * size[1] * row;
+  int64_t plane[5] = {p->source->size[1] * each, each, size[1] * row, row, 1};
   memcpy(p->plane, plane, sizeof plane);
   int64_t bytes = plane[0] * (int64_t)sizeof(float);
   p->images = MIN(p->images, MAX(1, COPY_BYTES / MAX(1, bytes)));
-  p->copy = scratch(0, (size_t)(p->images * bytes) + 64);
+  p->copy = scratch(0, (size_t)(p->images * bytes) + 64 * TILE_VECTORS);
   p->failed |= !p->copy;
 }
 
@@ -98,7 +102,8 @@ static int64_t class_taps(const plan *p, const int64_t *c, int64_t *number, int6
       for (int64_t w = 0; tap(p, 1, c[1], h, &at[1]) && w < k[2]; w++) {
         if (!tap(p, 2, c[2], w, &at[2])) continue;
         number[n] = (d * k[1] + h) * k[2] + w;
-        offset[n++] = at[0] * p->plane[2] + at[1] * p->plane[3] + at[2] * p->plane[4];
+        int64_t along = at[2] % p->phases * (p->plane[3] / p->phases) + at[2] / p->phases;
+        offset[n++] = at[0] * p->plane[2] + at[1] * p->plane[3] + (p->phases > 1 ? along : at[2] * p->plane[4]);
       }
   return n;
 }
@@ -128,7 +133,9 @@ static void plan_class(const plan *p, product *part, const int64_t *c, int64_t *
   for (int64_t k = taps; k < p->depth * taps; k++) offset[k] = offset[k - taps] + p->plane[1];
   *part = (product){.per_group = p->depth * p->plane[1], .each = p->plane[0], .offset = offset};
   for (int i = 0; i < 3; i++) part->step[i] = p->plane[2 + i] * (p->transposed ? 1 : p->g->stride[i]);
+  if (p->phases > 1) part->step[2] = 1;
   part->terms = p->depth * taps;
+  part->planar = p->planar;
   part->out = class_output(p, c);
   part->groups = groups, part->channels = p->channels, part->blocks = p->blocks, part->lanes = p->lanes;
 }
@@ -206,7 +213,7 @@ static void copy_source(const void *arg, int64_t index) {
   const plan *p = arg;
   int64_t n = index / copy_parts(p), channel = index % copy_parts(p) * PACK_CHANNELS;
   int64_t channels = MIN(PACK_CHANNELS, p->source->size[1] - channel);
-  conv_window_planes(p->copy + n * p->plane[0] + channel * p->plane[1], p->source, &p->box, p->first + n, channel,
+  conv_window_planes(p->copy + n * p->plane[0] + channel * p->plane[1], p->source, &p->box, p->phases, p->first + n, channel,
                      channels);
 }
 
@@ -252,11 +259,19 @@ static void run_images(plan *p) {
   }
 }
 
+/* Positions in the lanes need rows of neighbouring outputs, nearly whole vectors of them. It pays where
+ * there are few channels to fill lanes with, or so few terms that turning the tiles round would show. */
+static int planar(const plan *p) {
+  int64_t width = p->out->size[4], terms = p->depth * volume(p->weight->size + 2);
+  if (p->out->dtype != F32 || p->out->stride[4] != 1 || (p->transposed && p->g->stride[2] > 1)) return 0;
+  return 4 * width >= 3 * LANES * ceil_div(width, LANES) && (p->channels <= PLANAR_ROWS || terms <= FEW_TERMS);
+}
+
 static int convolve(plan *p) {
   const geometry *g = p->g;
   int64_t classes = class_count(p, 0) * class_count(p, 1) * class_count(p, 2);
   p->taps = volume(p->weight->size + 2);
-  p->lanes = lanes_for(p->channels);
+  p->lanes = p->planar && p->channels <= PLANAR_ROWS ? p->channels : lanes_for(p->channels);
   p->blocks = ceil_div(p->channels, p->lanes);
   plan_window(p);
   plan_source(p);
@@ -278,10 +293,10 @@ static int product_of(const image *out, const image *source, const image *w, con
                       int transposed) {
   for (int i = 0; i < 5; i++)
     if (!out->size[i]) return DONE;
-  int64_t channels = out->size[1] / g->groups, depth = source->size[1] / g->groups;
-  if (conv_lanes_fit(g, channels)) return conv_lanes_product(out, source, w, bias, g, transposed);
   plan p = {.out = out, .source = source, .weight = w, .bias = bias, .g = g, .transposed = transposed};
-  p.groups = g->groups, p.channels = channels, p.depth = depth;
+  p.groups = g->groups, p.channels = out->size[1] / g->groups, p.depth = source->size[1] / g->groups;
+  p.planar = planar(&p);
+  if (!p.planar && conv_lanes_fit(g, p.channels)) return conv_lanes_product(out, source, w, bias, g, transposed);
   return convolve(&p);
 }
 

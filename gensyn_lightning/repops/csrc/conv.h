@@ -58,7 +58,8 @@ int conv_geometry(const layout *l, geometry *g);
 int conv_fits(const image *big, const image *small, const image *w, const geometry *g);
 void conv_read(float *to, int64_t pitch, patch from, int64_t rows, int64_t cols);
 void conv_write(patch to, const float *from, int64_t pitch, int64_t rows, int64_t cols);
-void conv_window_planes(float *to, const image *v, const window *box, int64_t n, int64_t channel, int64_t channels);
+void conv_window_planes(float *to, const image *v, const window *box, int64_t phases, int64_t n,
+                        int64_t channel, int64_t channels);
 void conv_window_last(float *to, int64_t pitch, const image *v, const window *box, int64_t n, int64_t channel,
                       int64_t channels);
 
@@ -73,6 +74,39 @@ int conv_lanes_fit(const geometry *g, int64_t per_group);
 int conv_lanes_product(const image *out, const image *x, const image *w, const image *bias, const geometry *g,
                        int transposed);
 int conv_lanes_weight_grad(const image *dw, const image *dy, const image *x, const geometry *g);
+
+/* The first n of sixteen lanes; the others read as 0 and are not written. */
+INLINE vf load_some(const float *p, int64_t n) {
+  if (n >= LANES) return f_load(p);
+#if defined(__AVX512F__)
+  return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#else
+  vf v = {0};
+  for (int64_t i = 0; i < n; i++) v[i] = p[i];
+  return v;
+#endif
+}
+
+INLINE void store_some(float *p, vf v, int64_t n) {
+  if (n >= LANES) {
+    f_store(p, v);
+    return;
+  }
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#else
+  for (int64_t i = 0; i < n; i++) p[i] = v[i];
+#endif
+}
+
+#if defined(__AVX512F__)
+INLINE vf canonical(vf v) {
+  __m512 f = (__m512)v;
+  return (vf)_mm512_mask_mov_ps(f, _mm512_cmp_ps_mask(f, f, _CMP_UNORD_Q), _mm512_set1_ps(__builtin_nanf("")));
+}
+#else
+INLINE vf canonical(vf v) { return f_canonical(v); }
+#endif
 
 /* The number of vectors that n channels of one group are computed in. */
 static inline int64_t lanes_for(int64_t channels) {

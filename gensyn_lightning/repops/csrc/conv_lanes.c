@@ -28,22 +28,38 @@ static int64_t spread_count(const spread *s) {
   return (s->first + s->lanes - 1) / s->per_group * s->depth + s->depth - spread_first(s);
 }
 
-void conv_lay_out(float *to, const image *v, const window *box, int64_t n, const spread *s) {
+/* to[i][lane] = from[i][index[lane]]. */
+static void expand(float *to, const float *from, int64_t pitch, int64_t count, const int32_t *index) {
+#if defined(__AVX512F__)
+  if (pitch <= LANES) {
+    __m512i lanes = _mm512_loadu_si512(index);
+    __mmask16 some = (__mmask16)((1u << pitch) - 1);
+    for (int64_t i = 0; i < count; i++)
+      f_store(to + i * LANES, (vf)_mm512_permutexvar_ps(lanes, _mm512_maskz_loadu_ps(some, from + i * pitch)));
+    return;
+  }
+#endif
+  for (int64_t i = 0; i < count; i++)
+    for (int l = 0; l < LANES; l++) to[i * LANES + l] = from[i * pitch + index[l]];
+}
+
+void conv_lay_out(float *to, const image *v, const window *box, int64_t n, const spread *s, int64_t j, int64_t js) {
   int64_t plane = volume(box->size), count = spread_count(s), first = spread_first(s);
   if (s->per_group == 1 && s->depth == 1) {
     conv_window_last(to, LANES, v, box, n, first, count);
     return;
   }
-  float *spare = to + s->depth * plane * LANES;
+  float *spare = to + js * plane * LANES;
   conv_window_last(spare, count, v, box, n, first, count);
-  for (int64_t j = 0; j < s->depth; j++)
-    for (int64_t i = 0; i < plane; i++)
-      for (int64_t l = 0; l < s->lanes; l++)
-        to[(j * plane + i) * LANES + l] = spare[i * count + (s->first + l) / s->per_group * s->depth - first + j];
+  for (int64_t i = j; i < j + js; i++) {
+    int32_t index[LANES] = {0};
+    for (int64_t l = 0; l < s->lanes; l++) index[l] = (int32_t)((s->first + l) / s->per_group * s->depth - first + i);
+    expand(to + (i - j) * plane * LANES, spare, count, plane, index);
+  }
 }
 
-size_t conv_lay_out_bytes(const window *box, const spread *s) {
-  return (size_t)(volume(box->size) * (s->depth * LANES + spread_count(s))) * sizeof(float);
+size_t conv_lay_out_bytes(const window *box, const spread *s, int64_t js) {
+  return (size_t)(volume(box->size) * (js * LANES + spread_count(s))) * sizeof(float);
 }
 
 INLINE void lanes_chain(int rows, const float *x, int64_t step, const term *terms, int64_t count, const float *w,
@@ -164,7 +180,7 @@ static void band_task(const void *arg, int64_t index) {
   conv_reach(&box, p->g, p->weight, p->transposed, 1, first, first + rows - 1);
   conv_reach(&box, p->g, p->weight, p->transposed, 2, 0, p->out->size[4] - 1);
   spread s = {p->per_group, p->depth, block * LANES, block_lanes(p, block)};
-  size_t laid = conv_lay_out_bytes(&box, &s), out = (size_t)(rows * p->out->size[4] * LANES) * sizeof(float);
+  size_t laid = conv_lay_out_bytes(&box, &s, p->depth), out = (size_t)(rows * p->out->size[4] * LANES) * sizeof(float);
   size_t terms = (size_t)((p->depth + 1) * p->taps) * sizeof(term);
   char *memory = scratch(3, laid + out + terms + 64);
   if (!memory) {
@@ -172,7 +188,7 @@ static void band_task(const void *arg, int64_t index) {
     return;
   }
   float *x = (float *)(memory + terms + out), *sum = (float *)(memory + terms);
-  conv_lay_out(x, p->source, &box, n, &s);
+  conv_lay_out(x, p->source, &box, n, &s, 0, p->depth);
   run_band(p, x, &box, p->panel + block * p->depth * p->taps * LANES, (term *)memory, sum, d, first, rows);
   finish_band(p, sum, n, block, d, first, rows);
 }

@@ -87,12 +87,11 @@ static int take_band(kernel_sum *k, int64_t n, int64_t d, int64_t first, int64_t
   conv_reach(&box, p->g, p->dw, 0, 2, 0, width - 1);
   spread s = {p->per_group, p->depth, channel, lanes};
   int64_t gradient = rows * width * LANES;
-  float *dy = scratch(3, conv_lay_out_bytes(&box, &s) + (size_t)gradient * sizeof(float) + 64);
+  float *dy = scratch(3, conv_lay_out_bytes(&box, &s, 1) + (size_t)gradient * sizeof(float) + 64);
   if (!dy) return NO_MEMORY;
   float *x = dy + gradient;
   conv_window_last(dy, LANES, p->dy, &out, n, channel, lanes);
-  conv_lay_out(x, p->x, &box, n, &s);
-  x += k->j * volume(box.size) * LANES;
+  conv_lay_out(x, p->x, &box, n, &s, k->j, 1);
   set_offsets(k, &box);
   for (int64_t r = 0; r < rows; r++)
     take_row(k, x + r * p->g->stride[1] * box.size[2] * LANES, p->g->stride[2] * LANES, dy + r * width * LANES, width);

@@ -27,6 +27,10 @@ static void join_rows(product *p) {
 void conv_product_divide(product *p, int64_t images) {
   int64_t *size = p->out.size + 2;
   p->out.size[0] = images;
+  if (p->planar) {
+    conv_planar_divide(p, images);
+    return;
+  }
   join_rows(p);
   p->packed = size[2] < SHORT_ROW;
   if (p->packed) {
@@ -120,6 +124,10 @@ static void run_gathered(const product *p, int64_t unit, int64_t block, int64_t 
 
 /* Units [unit, unit + units) times blocks [block, block + blocks); blocks count through all groups. */
 void conv_product_run(const product *p, int64_t unit, int64_t units, int64_t block, int64_t blocks) {
+  if (p->planar) {
+    conv_planar_run(p, unit, units, block, blocks);
+    return;
+  }
   if (!p->packed) {
     for (int64_t b = block; b < block + blocks; b++)
       for (int64_t u = unit; u < unit + units; u++) run_segment(p, u, b);

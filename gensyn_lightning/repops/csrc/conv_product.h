@@ -18,11 +18,15 @@ typedef struct {
   const float *bias;  /* [group][block][lane], or NULL */
   image out;          /* of this class only; size[0] is the number of images at hand */
   int64_t groups, channels, blocks, lanes; /* channels of a group, in blocks of lanes */
-  int64_t segments, units, share, packed;  /* work: units of positions, `share` of them in a task */
+  int64_t segments, units, share, packed, planar;  /* work: units of positions, `share` of them in a task */
   int64_t parts;                              /* of the blocks, each a task */
 } product;
 
 void conv_product_divide(product *p, int64_t images);
+/* conv_planar.c */
+enum { PLANAR_ROWS = TILE_VECTORS == 2 ? 8 : 4 };
+void conv_planar_divide(product *p, int64_t images);
+void conv_planar_run(const product *p, int64_t unit, int64_t units, int64_t block, int64_t blocks);
 void conv_product_run(const product *p, int64_t unit, int64_t units, int64_t block, int64_t blocks);
 
 #endif

@@ -106,17 +106,15 @@ static void copy_task(const void *arg, int64_t index) {
     copy_input(p, index - gradients);
 }
 
-static void find_positions(plan *p) {
+static void find_positions(const plan *p) {
   const int64_t *o = p->dy->size + 2, *s = p->g->stride;
-  int64_t q = p->begin % p->positions, n = 0, w = q % o[2], h = q / o[2] % o[1], d = q / o[2] / o[1];
-  for (int64_t i = 0; i < p->end - p->begin; i++) {
-    p->offset[i] = n * p->step[0] + d * s[0] * p->step[2] + h * s[1] * p->step[3] + w * s[2] * p->step[4];
-    if (++w < o[2]) continue;
-    w = 0;
-    if (++h < o[1]) continue;
-    h = 0;
-    if (++d < o[0]) continue;
-    d = 0, n++;
+  int64_t q = p->begin % p->positions, n = 0, w = q % o[2], row = q / o[2], along = s[2] * p->step[4];
+  for (int64_t i = 0, total = p->end - p->begin; i < total; w = 0) {
+    int64_t d = row / o[1], h = row % o[1], count = MIN(o[2] - w, total - i);
+    int64_t at = n * p->step[0] + d * s[0] * p->step[2] + h * s[1] * p->step[3] + w * along;
+    for (int64_t j = 0; j < count; j++) p->offset[i + j] = at + j * along;
+    i += count;
+    if (++row == o[0] * o[1]) row = 0, n++;
   }
 }
 

@@ -1,0 +1,109 @@
+/* Runs a product with positions in the lanes: a few channels by one or two vectors of neighbouring outputs.
+ *
+ * Nothing has to be turned round on the way out, so this is the shape for depthwise convolutions, for few
+ * output channels and for first layers with their handful of terms. Source rows are copies of ours, and
+ * reading past a row's end reads the next one: such lanes are never stored.
+ */
+#include "conv_product.h"
+
+enum { BAND_POSITIONS = 512 };
+
+/* Units are bands of rows of one image. */
+void conv_planar_divide(product *p, int64_t images) {
+  int64_t band = MIN(p->out.size[3], MAX(1, BAND_POSITIONS / p->out.size[4]));
+  p->segments = ceil_div(p->out.size[3], band);
+  p->units = images * p->out.size[2] * p->segments;
+  p->share = 1;
+}
+
+/* Channels of one block over a band. */
+typedef struct {
+  const product *p;
+  const float *x, *w, *bias;
+  float *out;
+  int64_t rows;
+} band;
+
+INLINE void sums(int channels, int vectors, const product *p, const float *x, const float *w, vf (*sum)[TILE_VECTORS]) {
+  for (int64_t k = 0; k < p->terms; k += CHUNK) {
+    vf part[PLANAR_ROWS][TILE_VECTORS];
+#pragma GCC unroll 8
+    for (int r = 0; r < channels; r++)
+#pragma GCC unroll 2
+      for (int j = 0; j < vectors; j++) part[r][j] = (vf){0};
+    for (int64_t i = k; i < MIN(p->terms, k + CHUNK); i++) {
+      vf a[TILE_VECTORS];
+#pragma GCC unroll 2
+      for (int j = 0; j < vectors; j++) a[j] = f_load(x + p->offset[i] + LANES * j);
+#pragma GCC unroll 8
+      for (int r = 0; r < channels; r++) {
+        vf b = f_all(w[i * p->lanes + r]);
+#pragma GCC unroll 2
+        for (int j = 0; j < vectors; j++) part[r][j] = f_fma(a[j], b, part[r][j]);
+      }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < channels; r++)
+#pragma GCC unroll 2
+      for (int j = 0; j < vectors; j++) sum[r][j] = k ? sum[r][j] + part[r][j] : part[r][j];
+  }
+}
+
+INLINE void piece(int channels, int vectors, const band *b, const float *x, float *out, int64_t width) {
+  vf sum[PLANAR_ROWS][TILE_VECTORS] = {0};
+  sums(channels, vectors, b->p, x, b->w, sum);
+#pragma GCC unroll 8
+  for (int r = 0; r < channels; r++)
+#pragma GCC unroll 2
+    for (int j = 0; j < vectors; j++) {
+      vf v = b->bias ? sum[r][j] + f_all(b->bias[r]) : sum[r][j];
+      store_some(out + r * b->p->out.stride[1] + LANES * j, canonical(v), width - LANES * j);
+    }
+}
+
+INLINE void run_band(int channels, const band *b) {
+  int64_t width = b->p->out.size[4];
+  for (int64_t h = 0; h < b->rows; h++) {
+    const float *x = b->x + h * b->p->step[1];
+    float *out = b->out + h * b->p->out.stride[3];
+    int64_t i = 0;
+    for (; width - i > LANES * (TILE_VECTORS - 1); i += LANES * TILE_VECTORS)
+      piece(channels, TILE_VECTORS, b, x + i, out + i, width - i);
+    if (i < width) piece(channels, 1, b, x + i, out + i, width - i);
+  }
+}
+
+static void run_channels(const band *b, int64_t channels) {
+  switch (channels) {
+    case 1: run_band(1, b); break;
+    case 2: run_band(2, b); break;
+    case 3: run_band(3, b); break;
+    case 4: run_band(4, b); break;
+#if defined(__AVX512F__)
+    case 5: run_band(5, b); break;
+    case 6: run_band(6, b); break;
+    case 7: run_band(7, b); break;
+    case 8: run_band(8, b); break;
+#endif
+  }
+}
+
+void conv_planar_run(const product *p, int64_t unit, int64_t units, int64_t block, int64_t blocks) {
+  const int64_t *size = p->out.size, *stride = p->out.stride;
+  int64_t each = MIN(size[3], MAX(1, BAND_POSITIONS / size[4]));
+  for (int64_t u = unit; u < unit + units; u++) {
+    int64_t h = u % p->segments * each, d = u / p->segments % size[2], n = u / p->segments / size[2];
+    for (int64_t i = block; i < block + blocks; i++) {
+      int64_t group = i / p->blocks, lane = i % p->blocks * p->lanes, lanes = MIN(p->lanes, p->channels - lane);
+      int64_t at = n * stride[0] + (group * p->channels + lane) * stride[1] + d * stride[2] + h * stride[3];
+      band b = {p, p->source + n * p->each + group * p->per_group + d * p->step[0] + h * p->step[1],
+                p->panel + i * p->terms * p->lanes, p->bias ? p->bias + i * p->lanes : NULL,
+                (float *)p->out.at + at, MIN(each, size[3] - h)};
+      for (int64_t r = 0, some; r < lanes; r += some) {
+        some = MIN(PLANAR_ROWS, lanes - r);
+        run_channels(&b, some);
+        b.w += some, b.bias += b.bias ? some : 0, b.out += some * stride[1];
+      }
+    }
+  }
+}
