@@ -134,7 +134,7 @@ void gemm_tile(const tile *t);
 
 /* Packed operands. Rows of A are cut into ceil(rows / TILE_ROWS) panels of nearly equal height, so that there
  * is no short one: panel i is [k][gemm_height(rows, i)], and the panels lie one after another. B becomes
- * panels [k][TILE_COLS], the last one filled up with zeros. Both may write up to PACK_SLACK floats more. */
+ * panels [k][TILE_COLS]; what fills up the last one means nothing. Both may write up to PACK_SLACK floats more. */
 enum { PACK_SLACK = 16 };
 static inline int64_t gemm_panels(int64_t rows) { return ceil_div(rows, TILE_ROWS); }
 static inline int64_t gemm_height(int64_t rows, int64_t panel) {
@@ -146,8 +146,8 @@ void gemm_pack_a(float *to, const matrix *a, int64_t row, int64_t rows, int64_t 
 /* Rows [k, k + depth) and columns [col, col + cols) of b. */
 void gemm_pack_b(float *to, const matrix *b, int64_t k, int64_t depth, int64_t col, int64_t cols);
 
-/* Products with one row (m = 1), where packing would cost more than the product: F32 operands, out adjacent or
- * not. gemm_is_vector says whether gemm_vector can take p. */
+/* Products with one row (or up to four, where columns of B are adjacent), for which packing would cost more than
+ * the product. gemm_is_vector says whether gemm_vector takes p. */
 int gemm_is_vector(const product *p);
 int gemm_vector(const product *p);
 

@@ -28,19 +28,29 @@ static matrix widened(float *to, const matrix *from, int64_t rows, int64_t cols)
   return (matrix){to, F32, cols, 1};
 }
 
-/* One panel of A whose rows hold adjacent terms. A store runs over into the next row of the panel, which is
- * written after it. */
-static void turn_a(float *to, const float *at, int64_t row, int64_t height, int64_t depth) {
-  wide r[TILE_ROWS / WIDTH + 1][WIDTH];
-  for (int64_t k = 0; k < depth; k += WIDTH) {
-    int64_t terms = MIN(depth - k, WIDTH);
-    for (int64_t i = 0; i < height; i += WIDTH)
-      w_turn_load_part(r[i / WIDTH], at + i * row + k, row, height - i, terms);
-    for (int64_t q = 0; q < terms; q++)
-      for (int64_t i = 0; i < height; i += WIDTH) w_store(to + (k + q) * height + i, r[i / WIDTH][q]);
+/* SPAN rows of adjacent terms become SPAN lanes of a panel `step` wide. */
+static void turn_span(float *to, int64_t step, const float *from, int64_t row, int64_t depth) {
+  span r[4];
+  int64_t k = 0;
+  for (; k + 4 <= depth; k += 4) {
+    turn_load(r, from + k, row);
+    for (int64_t q = 0; q < 4; q++) s_store(to + (k + q) * step, r[q]);
   }
+  for (; k < depth; k++) s_store(to + k * step, turn_one(from + k, row, SPAN));
 }
 
+/* `rows` rows do. The last span overlaps the one before it rather than to reach past the end. */
+static void turn_lanes(float *to, int64_t step, const float *from, int64_t row, int64_t rows, int64_t depth) {
+  int64_t i = 0;
+  for (; i + SPAN <= rows; i += SPAN) turn_span(to + i, step, from + i * row, row, depth);
+  if (i == rows) return;
+  if (rows >= SPAN) turn_span(to + rows - SPAN, step, from + (rows - SPAN) * row, row, depth);
+  else
+    for (int64_t k = 0; k < depth; k++)
+      for (int64_t q = 0; q < rows; q++) to[k * step + q] = from[q * row + k];
+}
+
+/* Rows adjacent: a store runs over into the next row of the panel, which is written after it. */
 static void copy_a(float *to, const float *at, int64_t col, int64_t height, int64_t depth) {
   for (int64_t k = 0; k < depth; k++)
     for (int64_t i = 0; i < height; i += WIDTH)
@@ -49,7 +59,7 @@ static void copy_a(float *to, const float *at, int64_t col, int64_t height, int6
 
 static void panel_a(float *to, const matrix *a, int64_t height, int64_t depth) {
   const float *at = a->at;
-  if (a->col == 1) turn_a(to, at, a->row, height, depth);
+  if (a->col == 1) turn_lanes(to, height, at, a->row, height, depth);
   else if (a->row == 1) copy_a(to, at, a->col, height, depth);
   else
     for (int64_t k = 0; k < depth; k++)
@@ -67,18 +77,6 @@ void gemm_pack_a(float *to, const matrix *a, int64_t row, int64_t rows, int64_t 
   }
 }
 
-/* One panel of B whose columns hold adjacent terms. */
-static void turn_b(float *to, const float *at, int64_t col, int64_t cols, int64_t depth) {
-  wide r[WIDTH];
-  for (int64_t j = 0; j < TILE_COLS; j += WIDTH)
-    for (int64_t k = 0; k < depth; k += WIDTH) {
-      int64_t terms = MIN(depth - k, WIDTH);
-      if (cols - j >= WIDTH && terms == WIDTH) w_turn_load(r, at + j * col + k, col);
-      else w_turn_load_part(r, at + j * col + k, col, cols - j, terms);
-      for (int64_t q = 0; q < terms; q++) w_store(to + (k + q) * TILE_COLS + j, r[q]);
-    }
-}
-
 static void copy_b(float *to, const float *at, int64_t row, int64_t cols, int64_t depth) {
   int64_t left = MIN(cols, WIDTH), right = MAX(cols - WIDTH, 0);
   for (int64_t k = 0; k < depth; k++, at += row, to += TILE_COLS) {
@@ -90,10 +88,10 @@ static void copy_b(float *to, const float *at, int64_t row, int64_t cols, int64_
 static void panel_b(float *to, const matrix *b, int64_t cols, int64_t depth) {
   const float *at = b->at;
   if (b->col == 1) copy_b(to, at, b->row, cols, depth);
-  else if (b->row == 1) turn_b(to, at, b->col, cols, depth);
+  else if (b->row == 1) turn_lanes(to, TILE_COLS, at, b->col, cols, depth);
   else
     for (int64_t k = 0; k < depth; k++)
-      for (int64_t j = 0; j < TILE_COLS; j++) to[k * TILE_COLS + j] = j < cols ? at[k * b->row + j * b->col] : 0;
+      for (int64_t j = 0; j < TILE_COLS; j++) to[k * TILE_COLS + j] = at[k * b->row + MIN(j, cols - 1) * b->col];
 }
 
 void gemm_pack_b(float *to, const matrix *b, int64_t k, int64_t depth, int64_t col, int64_t cols) {

@@ -1,12 +1,15 @@
-/* Products with one row: a vector times a matrix, and the dot product.
+/* Products with one row, or a few: a vector times a matrix, and the dot product.
  *
  * Nothing is packed, since every element of B is used once. Where rows of B are adjacent, lanes are columns and
- * B is read from front to back. Where its columns are, squares are turned in registers, and several
- * chunks are in flight, for a chain waits on itself. In a dot product lanes are chunks.
+ * B is read from front to back. Where its columns are, blocks are turned in registers, and several
+ * of them are in flight at a time. In a dot product lanes are chunks.
  */
 #include "gemm_turn.h"
 
-enum { STREAMS = 4, STRIP = 2048 };
+/* Rows, spans side by side, terms of a cache line, and columns whose sums stay in the first-level cache. */
+enum { FEW = 4, STREAMS = 4, LINE = 16, STRIP = 2048, APART = CHUNK + LINE };
+
+#define UNROLL _Pragma("GCC unroll 16")
 
 INLINE float one_fma(float a, float b, float c) {
 #if defined(__FMA__) || defined(__aarch64__)
@@ -51,118 +54,177 @@ static void along_rows(float *sum, const float *x, const float *b, int64_t row, 
   }
 }
 
-/* WIDTH columns of B (fewer if cols < WIDTH) through one chunk, `count` such streams side by side. */
-INLINE void streams(wide *acc, const float *const *x, const float *const *b, int64_t col, int64_t cols, int64_t depth,
-                    const int count, const int whole) {
-  wide r[WIDTH], a[STREAMS];
+/* Asks for what the rows will need two lines on, a quarter of the rows at each step of four terms. The machine's own
+ * prefetching does not follow so many rows at once. */
+INLINE void ask_ahead(const float *b, int64_t col, int64_t k, const int rows) {
+  const float *line = b + k / LINE * LINE + 2 * LINE + k / 4 % 4 * (rows / 4) * col;
+  UNROLL for (int i = 0; i < rows / 4; i++) __builtin_prefetch(line + i * col, 0, 3);
+}
+
+/* `spans` spans of columns, `b_step` apart, and `rows` rows of A through one chunk, side by side, for a chain
+ * waits on itself. Spans are neighbours in one chunk (x_step 0), or the same columns in several. */
+INLINE void streams(span *acc, const float *x, int64_t x_row, int64_t x_step, const float *b, int64_t b_step, int64_t col,
+                    int64_t depth, int far, const int spans, const int rows) {
+  span a[STREAMS][FEW], r[4];
   int64_t k = 0;
-  for (int s = 0; s < count; s++) a[s] = (wide){0};
-  for (; k + WIDTH <= depth; k += WIDTH)
-    for (int s = 0; s < count; s++) {
-      if (whole) w_turn_load(r, b[s] + k, col);
-      else w_turn_load_part(r, b[s] + k, col, cols, WIDTH);
-      for (int q = 0; q < WIDTH; q++) a[s] = w_fma(w_all(x[s][k + q]), r[q], a[s]);
+  for (int s = 0; s < spans; s++)
+    for (int i = 0; i < rows; i++) a[s][i] = (span){0};
+  for (; k + 4 <= depth; k += 4) {
+    if (far) ask_ahead(b, col, k, spans * SPAN);
+    UNROLL for (int s = 0; s < spans; s++) {
+      turn_load(r, b + s * b_step + k, col);
+      UNROLL for (int i = 0; i < rows; i++)
+        UNROLL for (int q = 0; q < 4; q++) a[s][i] = s_fma(s_all(x[i * x_row + s * x_step + k + q]), r[q], a[s][i]);
     }
-  for (int s = 0; s < count && k < depth; s++) {
-    w_turn_load_part(r, b[s] + k, col, cols, depth - k);
-    for (int q = 0; q < depth - k; q++) a[s] = w_fma(w_all(x[s][k + q]), r[q], a[s]);
   }
-  for (int s = 0; s < count; s++) acc[s] = a[s];
-}
-
-static void run_streams(wide *acc, const float *const *x, const float *const *b, int64_t col, int64_t cols, int64_t depth,
-                        int count) {
-  if (cols < WIDTH)
-    for (int s = 0; s < count; s++) streams(acc + s, x + s, b + s, col, cols, depth, 1, 0);
-  else if (count == STREAMS) streams(acc, x, b, col, cols, depth, STREAMS, 1);
-  else
-    for (int s = 0; s < count; s++) streams(acc + s, x + s, b + s, col, cols, depth, 1, 1);
-}
-
-/* Chunks [from, to), all of one depth, of all columns; a group of columns takes its chunks in order. */
-static void chunks_of_columns(float *sum, const float *x, const float *b, int64_t col, int64_t n, int64_t from, int64_t to,
-                              int64_t depth) {
-  const float *xs[STREAMS], *bs[STREAMS];
-  int64_t at[STREAMS], chunk[STREAMS], groups = ceil_div(n, WIDTH), cols = MIN(n, WIDTH);
-  wide acc[STREAMS];
-  int count = 0;
-  for (int64_t g = 0; g < groups; g++)
-    for (int64_t c = from; c < to; c++) {
-      /* The last group starts early enough to be whole; what it does again has the same bits. */
-      at[count] = g * WIDTH, chunk[count] = c;
-      xs[count] = x + c * CHUNK;
-      bs[count] = b + MIN(g * WIDTH, n - cols) * col + c * CHUNK;
-      if (++count < STREAMS && (g + 1 < groups || c + 1 < to)) continue;
-      run_streams(acc, xs, bs, col, cols, depth, count);
-      for (int s = 0; s < count; s++) {
-        wide *t = (wide *)(sum + at[s]);
-        *t = chunk[s] ? *t + acc[s] : acc[s];
-      }
-      count = 0;
+  for (; k < depth; k++)
+    for (int s = 0; s < spans; s++) {
+      *r = turn_one(b + s * b_step + k, col, SPAN);
+      for (int i = 0; i < rows; i++) a[s][i] = s_fma(s_all(x[i * x_row + s * x_step + k]), *r, a[s][i]);
     }
+  for (int s = 0; s < spans; s++)
+    for (int i = 0; i < rows; i++) acc[s * rows + i] = a[s][i];
 }
 
-/* Columns of B are adjacent. `sum` has room for whole groups, the last of which stands apart until the end. */
-static void along_columns(float *sum, const float *x, const float *b, int64_t col, int64_t n, int64_t k) {
-  int64_t chunks = k / CHUNK, rest = k % CHUNK, last = n % WIDTH;
-  chunks_of_columns(sum, x, b, col, n, 0, chunks, CHUNK);
-  if (rest) chunks_of_columns(sum, x, b, col, n, chunks, chunks + 1, rest);
-  if (n > WIDTH && last) {
-    float *group = sum + n - last;
-    memmove(group, group + WIDTH - last, (size_t)last * sizeof *group);
+static void put_span(float *sum, span v, int first) {
+  span t;
+  memcpy(&t, sum, sizeof t);
+  s_store(sum, first ? v : t + v);
+}
+
+/* What one pass over columns works on: `rows` rows of x, k apart, and of sums, `room` apart. */
+typedef struct {
+  float *sum;
+  const float *x, *b;
+  int64_t col, k, room;
+  int far; /* b is too large for the second-level cache */
+} pass;
+
+/* Rows of B a multiple of half a page apart would push each other out of the first-level cache: they are copied,
+ * and while one chunk is computed the next is on its way. */
+static int clashes(int64_t col) { return col % 512 == 0; }
+
+INLINE void copy_rows(float *to, const float *b, int64_t col, int64_t depth, const float *next, const int rows) {
+  for (int64_t i = 0; i < rows; i++) {
+    memcpy(to + i * APART, b + i * col, (size_t)depth * sizeof *b);
+    for (int64_t k = 0; k < CHUNK; k += LINE) __builtin_prefetch(next + i * col + k, 0, 2);
   }
 }
 
-/* Up to WIDTH whole chunks, each a lane. */
-static void chunks_as_lanes(float *part, const float *x, const float *y, int64_t chunks) {
-  wide r[WIDTH], s[WIDTH], acc = {0};
-  for (int64_t k = 0; k < CHUNK; k += WIDTH) {
-    if (chunks == WIDTH) w_turn_load(r, x + k, CHUNK), w_turn_load(s, y + k, CHUNK);
-    else w_turn_load_part(r, x + k, CHUNK, chunks, WIDTH), w_turn_load_part(s, y + k, CHUNK, chunks, WIDTH);
-    for (int q = 0; q < WIDTH; q++) acc = w_fma(r[q], s[q], acc);
+/* Neighbouring spans of columns from j on, chunk after chunk. */
+INLINE void wide_columns(const pass *p, int64_t j, const int spans, const int rows) {
+  float copy[STREAMS * SPAN * APART] __attribute__((aligned(64)));
+  span acc[STREAMS * FEW];
+  for (int64_t q = 0; q < p->k; q += CHUNK) {
+    const float *b = p->b + j * p->col + q;
+    int64_t col = p->col, depth = MIN(p->k - q, CHUNK);
+    if (clashes(col)) {
+      const float *next = q + CHUNK < p->k ? b + CHUNK : b - q + spans * SPAN * col;
+      copy_rows(copy, b, col, depth, next, spans * SPAN);
+      b = copy, col = APART;
+    }
+    streams(acc, p->x + q, p->k, 0, b, SPAN * col, col, depth, p->far && b != copy, spans, rows);
+    for (int64_t s = 0; s < spans; s++)
+      for (int64_t i = 0; i < rows; i++) put_span(p->sum + i * p->room + j + s * SPAN, acc[s * rows + i], q == 0);
   }
-  w_store(part, acc);
 }
 
-static void chunks_as_scalars(float *part, const float *x, const float *y, int64_t chunks, int64_t depth) {
-  for (int64_t c = 0; c < chunks; c++) part[c] = 0;
+/* One span of columns from j on, up to STREAMS chunks at a time. */
+static void narrow_columns(const pass *p, int64_t j) {
+  const float *x = p->x, *b = p->b + j * p->col;
+  span acc[STREAMS];
+  for (int64_t q = 0, count; q < p->k; q += count * CHUNK) {
+    int64_t left = p->k - q;
+    count = MAX(MIN(left / CHUNK, STREAMS), 1);
+    if (count == 4) streams(acc, x + q, 0, CHUNK, b + q, CHUNK, p->col, CHUNK, 0, 4, 1);
+    else if (count == 3) streams(acc, x + q, 0, CHUNK, b + q, CHUNK, p->col, CHUNK, 0, 3, 1);
+    else if (count == 2) streams(acc, x + q, 0, CHUNK, b + q, CHUNK, p->col, CHUNK, 0, 2, 1);
+    else streams(acc, x + q, 0, CHUNK, b + q, CHUNK, p->col, MIN(left, CHUNK), 0, 1, 1);
+    for (int64_t s = 0; s < count; s++) put_span(p->sum + j, acc[s], q + s == 0);
+  }
+}
+
+static void one_row(const pass *p, int64_t n) {
+  int64_t j = 0;
+  for (; j + 3 * SPAN <= n; j += 3 * SPAN) wide_columns(p, j, 3, 1);
+  for (; j + SPAN <= n; j += SPAN) narrow_columns(p, j);
+  if (j < n) narrow_columns(p, n - SPAN);
+}
+
+/* The last spans overlap those before them; what is done twice has the same bits. */
+static void few_rows(const pass *p, int64_t n, int64_t rows) {
+  for (int64_t at = 0, j; at < n; at += 2 * SPAN) {
+    j = MIN(at, n - 2 * SPAN);
+    if (rows == 2) wide_columns(p, j, 2, 2);
+    else if (rows == 3) wide_columns(p, j, 2, 3);
+    else wide_columns(p, j, 2, 4);
+  }
+}
+
+/* Two spans of whole chunks, each a lane. */
+static void chunks_as_lanes(float *part, const float *x, const float *y) {
+  span r[4], s[4], acc[2] = {{0}, {0}};
+  for (int64_t k = 0; k < CHUNK; k += 4)
+    UNROLL for (int i = 0; i < 2; i++) {
+      turn_load(r, x + i * SPAN * CHUNK + k, CHUNK), turn_load(s, y + i * SPAN * CHUNK + k, CHUNK);
+      UNROLL for (int q = 0; q < 4; q++) acc[i] = s_fma(r[q], s[q], acc[i]);
+    }
+  s_store(part, acc[0]), s_store(part + SPAN, acc[1]);
+}
+
+INLINE void chunks_as_scalars(float *part, const float *x, const float *y, int64_t depth, const int chunks) {
+  float acc[4] = {0};
   for (int64_t k = 0; k < depth; k++)
-    for (int64_t c = 0; c < chunks; c++) part[c] = one_fma(x[c * CHUNK + k], y[c * CHUNK + k], part[c]);
+    UNROLL for (int c = 0; c < chunks; c++) acc[c] = one_fma(x[c * CHUNK + k], y[c * CHUNK + k], acc[c]);
+  for (int c = 0; c < chunks; c++) part[c] = acc[c];
+}
+
+/* Some of the chunks from c on; says how many. */
+static int64_t chunks_of_dot(float *part, const float *x, const float *y, int64_t k) {
+  int64_t whole = k / CHUNK;
+  if (whole >= 2 * SPAN) return chunks_as_lanes(part, x, y), 2 * SPAN;
+  if (whole >= 4) return chunks_as_scalars(part, x, y, CHUNK, 4), 4;
+  if (whole == 3) return chunks_as_scalars(part, x, y, CHUNK, 3), 3;
+  if (whole == 2) return chunks_as_scalars(part, x, y, CHUNK, 2), 2;
+  return chunks_as_scalars(part, x, y, MIN(k, CHUNK), 1), 1;
 }
 
 static float dot(const float *x, const float *y, int64_t k) {
-  float sum = 0, part[WIDTH] __attribute__((aligned(64)));
-  int64_t whole = k / CHUNK, rest = k % CHUNK;
-  for (int64_t c = 0, n; c < whole + (rest > 0); c += n) {
-    const float *at = x + c * CHUNK, *bt = y + c * CHUNK;
-    if (c == whole) n = 1, chunks_as_scalars(part, at, bt, 1, rest);
-    else if (whole - c >= MIN(WIDTH, 5)) n = MIN(whole - c, WIDTH), chunks_as_lanes(part, at, bt, n);
-    else n = whole - c, chunks_as_scalars(part, at, bt, n, CHUNK);
-    for (int64_t i = 0; i < n; i++) sum = c + i ? sum + part[i] : part[i];
+  float sum = 0, part[2 * SPAN];
+  for (int64_t q = 0, n; q < k; q += n * CHUNK) {
+    n = chunks_of_dot(part, x + q, y + q, k - q);
+    for (int64_t i = 0; i < n; i++) sum = q + i ? sum + part[i] : part[i];
   }
   return sum;
 }
 
-/* k elements that follow each other by `step`, adjacent. */
-static const float *adjacent(float *to, const float *from, int64_t step, int64_t k) {
-  if (step == 1) return from;
+/* A row of k elements that follow each other by `step`, adjacent. */
+static void gather(float *to, const float *from, int64_t step, int64_t k) {
   for (int64_t i = 0; i < k; i++) to[i] = from[i * step];
-  return to;
 }
 
 int gemm_is_vector(const product *p) {
-  if (p->m != 1 || p->add || p->a.dtype != F32 || p->b.dtype != F32) return 0;
-  return p->n == 1 || p->b.col == 1 || p->b.row == 1;
+  if (p->add || p->a.dtype != F32 || p->b.dtype != F32) return 0;
+  if (p->m == 1) return p->n == 1 || p->b.col == 1 || (p->b.row == 1 && p->n >= SPAN);
+  return p->m <= FEW && p->b.row == 1 && p->n >= 2 * SPAN;
 }
 
 int gemm_vector(const product *p) {
-  int64_t room = ceil_div(p->n, WIDTH) * WIDTH, k = ceil_div(p->k, 16) * 16;
-  float *sum = scratch(1, (size_t)(room + 2 * k) * sizeof *sum);
+  int64_t room = ceil_div(p->n, 16) * 16, k = p->k;
+  float *sum = scratch(1, (size_t)(p->m * room + (p->m + 1) * k) * sizeof *sum), *copy = sum + p->m * room;
   if (!sum) return NO_MEMORY;
-  const float *x = adjacent(sum + room, p->a.at, p->a.col, p->k), *b = p->b.at;
-  if (p->n == 1) *sum = dot(x, adjacent(sum + room + k, b, p->b.row, p->k), p->k);
-  else if (p->b.row == 1) along_columns(sum, x, b, p->b.col, p->n, p->k);
-  else along_rows(sum, x, b, p->b.row, p->n, p->k);
-  gemm_finish(p, sum, 0, 0, 1, 0, p->n);
+  const float *x = p->a.at, *b = p->b.at;
+  if (p->a.col != 1 || (p->m > 1 && p->a.row != k)) {
+    for (int64_t i = 0; i < p->m; i++) gather(copy + i * k, x + i * p->a.row, p->a.col, k);
+    x = copy;
+  }
+  pass columns = {sum, x, b, p->b.col, k, room, p->n * k > 1 << 17};
+  if (p->n == 1) {
+    if (p->b.row != 1) gather(copy + k, b, p->b.row, k), b = copy + k;
+    *sum = dot(x, b, k);
+  } else if (p->m > 1) few_rows(&columns, p->n, p->m);
+  else if (p->b.row == 1 && p->n >= SPAN) one_row(&columns, p->n);
+  else along_rows(sum, x, b, p->b.row, p->n, k);
+  gemm_finish(p, sum, room, 0, p->m, 0, p->n);
   return DONE;
 }
