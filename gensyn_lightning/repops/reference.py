@@ -7,6 +7,7 @@ a fold takes its terms one after the other, for all output elements at once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ NUMPY: Mapping[Dtype, Any] = {
 
 
 def run(stages: Iterable[Stage], tensors: dict[int, Words], words: Sequence[int] = ()) -> None:
-    """Run the stages in order, adding each one's output to `tensors`, which hold words by number."""
+    """Run the stages in order, adding each one's output to `tensors`: words by number."""
     for each in stages:
         tensors[each.out] = run_stage(each, tensors, words)
 
@@ -63,6 +64,20 @@ def _scan(stage: Stage, tensors: Mapping[int, Words], words: Sequence[int]) -> W
     return made
 
 
+def term(  # noqa: PLR0913, PLR0917 - what one term of one element is made of
+    stage: Stage,
+    tensors: Mapping[int, Words],
+    words: Sequence[int],
+    element: int,
+    position: int,
+    carry: int,
+) -> int:
+    """Return the carry after one term of one output element."""
+    index = np.array([element], np.int64)
+    terms = _Terms(stage, tensors, words, _unravel(index, stage.shape), index)
+    return int(np.ravel(terms.at(position, [np.array([carry], np.uint64)]))[0])
+
+
 def _elements(
     stage: Stage,
     tensors: Mapping[int, Words],
@@ -70,29 +85,45 @@ def _elements(
     places: list[Index],
     linear: Index,
 ) -> Words:
-    def term(carry: list[Words], reduced: Sequence[int]) -> Words:
-        z = [*places, *(np.broadcast_to(np.int64(each), linear.shape) for each in reduced)]
-        found = _read_all(stage.reads, tensors, z)
+    terms = _Terms(stage, tensors, words, places, linear)
+    if stage.fold is None:
+        return terms.at(None, [])
+    return _folded(stage.fold, linear.shape, terms)
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """A stage's program at some output elements, for one term of its fold at a time."""
+
+    stage: Stage
+    tensors: Mapping[int, Words]
+    words: Sequence[int]
+    places: list[Index]
+    linear: Index
+
+    def at(self, position: int | None, carry: list[Words]) -> Words:
+        """Return the program's results for the term at `position`."""
+        stage = self.stage
+        reduced: Sequence[Any] = ()
+        if position is not None and stage.fold is not None:
+            reduced = np.unravel_index(position, stage.fold.shape)
+        z = [*self.places, *(np.full(self.linear.shape, each, np.int64) for each in reduced)]
+        found = _read_all(stage.reads, self.tensors, z, self.linear.shape)
         asked = [z[each].astype(np.uint64) for each in stage.coordinates]
-        index = [linear.astype(np.uint64)] if stage.linear else []
-        attributes = [np.array(words[each], np.uint64) for each in stage.attributes]
+        index = [self.linear.astype(np.uint64)] if stage.linear else []
+        attributes = [np.array(self.words[each], np.uint64) for each in stage.attributes]
         return interpreter.run(stage.program, [*carry, *found, *asked, *index, *attributes])
 
-    if stage.fold is None:
-        return term([], ())
-    return _folded(stage.fold, linear.shape, term)
 
-
-def _folded(fold: Fold, shape: tuple[int, ...], term: Any) -> Words:
+def _folded(fold: Fold, shape: tuple[int, ...], terms: _Terms) -> Words:
     """Fold the terms: lanes within a chunk, a tree over lanes, chunks in order."""
     init = np.full(shape, fold.init, np.uint64)
     total: Words | None = None
     for start in range(0, fold.terms, fold.chunk):
         lanes = [init] * fold.lanes
         for position in range(start, min(start + fold.chunk, fold.terms)):
-            reduced = [int(each) for each in np.unravel_index(position, fold.shape)]
             lane = (position - start) % fold.lanes
-            lanes[lane] = np.broadcast_to(term([lanes[lane]], reduced), shape)
+            lanes[lane] = np.broadcast_to(terms.at(position, [lanes[lane]]), shape)
         while len(lanes) > 1:
             pairs = zip(lanes[::2], lanes[1::2], strict=True)
             lanes = [interpreter.run(fold.combine, pair) for pair in pairs]
@@ -101,12 +132,15 @@ def _folded(fold: Fold, shape: tuple[int, ...], term: Any) -> Words:
 
 
 def _read_all(
-    reads: Sequence[Read], tensors: Mapping[int, Words], z: Sequence[Index]
+    reads: Sequence[Read],
+    tensors: Mapping[int, Words],
+    z: Sequence[Index],
+    shape: tuple[int, ...],
 ) -> list[Words]:
     found: list[Words] = []
     for each in reads:
         source = tensors[each.source]
-        valid = np.ones(z[0].shape if z else (1,), bool)
+        valid = np.ones(shape, bool)
         at = np.zeros(valid.shape, np.int64)
         for dim in each.dims:
             place = np.full(valid.shape, dim.offset, np.int64)

@@ -1,4 +1,4 @@
-"""A stage: one tensor made element by element, each by a scalar program; an operator is a list of them.
+"""A stage: one tensor, each element by a scalar program; an operator is a list of stages.
 
 A `map` computes every output element from what it reads. A `fold` carries one word over a reduced
 index space: in chunks of `chunk` terms, in each of which term r belongs to lane r mod `lanes`; a
@@ -10,6 +10,7 @@ earlier reads found.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gensyn_lightning.repops.dtype import Dtype
@@ -94,3 +95,41 @@ def same_place(source: int, shape: Shape, *, rank: int | None = None, start: int
         row[start + at] = int(size != 1)
         dims.append(Dim(size, tuple(row)))
     return Read(source, tuple(dims))
+
+
+def encode(stage: Stage) -> bytes:
+    """Return the bytes that define a stage; `docs/numerics.md` lays them out."""
+    rank = len(stage.shape) + (len(stage.fold.shape) if stage.fold else 0)
+    parts = [bytes([stage.dtype, len(stage.shape), rank, stage.linear])]
+    parts.append(_numbers([stage.out, *stage.shape]))
+    parts.append(_listed(_read(each) for each in stage.reads))
+    parts.append(_bytes(bytes(stage.coordinates)) + _bytes(bytes(stage.attributes)))
+    parts.append(_bytes(stage.program.encode()))
+    if stage.fold is not None:
+        fold = stage.fold
+        parts.append(_numbers([*fold.shape, fold.chunk, fold.lanes]))
+        parts.append(fold.init.to_bytes(8, "big") + _bytes(fold.combine.encode()))
+    return b"".join(parts)
+
+
+def _read(read: Read) -> bytes:
+    head = read.source.to_bytes(4, "big", signed=True) + read.fill.to_bytes(8, "big")
+    return head + _listed(_dim(each) for each in read.dims)
+
+
+def _dim(dim: Dim) -> bytes:
+    numbers = [dim.size, dim.offset, dim.divisor, *dim.coefficients]
+    return _bytes(_numbers(numbers)) + _bytes(bytes(dim.gathered))
+
+
+def _numbers(values: Iterable[int]) -> bytes:
+    return b"".join(each.to_bytes(8, "big", signed=True) for each in values)
+
+
+def _listed(items: Iterable[bytes]) -> bytes:
+    found = list(items)
+    return len(found).to_bytes(2, "big") + b"".join(found)
+
+
+def _bytes(data: bytes) -> bytes:
+    return len(data).to_bytes(2, "big") + data

@@ -1,0 +1,133 @@
+"""One digest for each program, whatever the threads, kernels, libraries, layouts and machine.
+
+The short form trains few steps on the variants that cost little; `make hardware` trains a hundred
+on all of them, another version of torch and an emulated aarch64 machine among them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gensyn_lightning.repops import build, library
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = Path(__file__).with_name("programs.py")
+GOLDEN = ROOT / "tests/vectors/repops/programs.json"
+SHORT, LONG = 3, 100
+NAMES = ("mlp", "cnn", "resnet", "lstm", "gpt", "bert", "vae", "gan", "unet", "mixed", "optimizers")
+FEW = ("cnn", "gpt", "lstm", "unet")
+ENVIRONMENTS: dict[str, dict[str, str]] = {
+    "aten-default": {"ATEN_CPU_CAPABILITY": "default"},
+    "aten-avx2": {"ATEN_CPU_CAPABILITY": "avx2"},
+    "aten-avx512": {"ATEN_CPU_CAPABILITY": "avx512"},
+    "onednn-sse41": {"DNNL_MAX_CPU_ISA": "SSE41"},
+    "onednn-avx2": {"DNNL_MAX_CPU_ISA": "AVX2"},
+    "mkl-compatible": {"MKL_CBWR": "COMPATIBLE"},
+    "hash-seed": {"PYTHONHASHSEED": "123"},
+}
+
+
+def digests(*words: str, environment: dict[str, str] | None = None) -> dict[str, str]:
+    """Train in a process of its own and return the digest of each program."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(SCRIPT), *words],
+        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", **(environment or {})},
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
+def golden(steps: int) -> dict[str, str]:
+    """Return the digests that never change within a version of the numerics."""
+    found: dict[str, Any] = json.loads(GOLDEN.read_text())
+    return dict(found[str(steps)])
+
+
+def expected(steps: int, names: tuple[str, ...] = NAMES) -> dict[str, str]:
+    return {name: digest for name, digest in golden(steps).items() if name in names}
+
+
+def test_every_program_trains_to_the_golden_digest() -> None:
+    assert digests("--steps", str(SHORT)) == golden(SHORT)
+
+
+@pytest.mark.parametrize("isa", library.supported()[1:])
+def test_older_instruction_sets_give_the_same_bits(isa: str) -> None:
+    names = FEW if isa != library.BASELINE else FEW[:1]
+    found = digests(*names, "--steps", str(SHORT), environment={"GENSYN_ISA": isa})
+    assert found == expected(SHORT, names)
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "sliced"])
+def test_layouts_give_the_same_bits_on_other_threads(layout: str) -> None:
+    found = digests(*FEW, "--steps", str(SHORT), "--layout", layout, "--threads", "2")
+    assert found == expected(SHORT, FEW)
+
+
+def test_the_reference_gives_the_same_bits() -> None:
+    found = digests("vae", "--steps", "1", environment={"GENSYN_KERNELS": "/nonexistent"})
+    assert found == {"vae": golden(1)["vae"]}
+
+
+@pytest.mark.hardware
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_threads(threads: int) -> None:
+    assert digests("--steps", str(LONG), "--threads", str(threads)) == golden(LONG)
+
+
+@pytest.mark.hardware
+@pytest.mark.parametrize("isa", library.supported())
+def test_instruction_sets(isa: str) -> None:
+    steps = LONG if isa != library.BASELINE else 1 + LONG // 10
+    found = digests("--steps", str(steps), environment={"GENSYN_ISA": isa})
+    assert found == golden(steps)
+
+
+@pytest.mark.hardware
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_library_settings(name: str) -> None:
+    found = digests("--steps", str(LONG), environment=ENVIRONMENTS[name])
+    assert found == golden(LONG)
+
+
+@pytest.mark.hardware
+@pytest.mark.parametrize("layout", ["channels_last", "sliced", "misaligned", "transposed"])
+def test_layouts(layout: str) -> None:
+    assert digests("--steps", str(LONG), "--layout", layout) == golden(LONG)
+
+
+@pytest.mark.hardware
+def test_an_emulated_aarch64_machine_and_an_older_torch(tmp_path: Path) -> None:
+    import aarch64
+
+    found = aarch64.prepare(ROOT / "build/aarch64")
+    kernels = build.build("aarch64", tmp_path, aarch64.compiler(ROOT / "build/aarch64"))
+    done = subprocess.run(
+        aarch64.command(found, str(SCRIPT), "--steps", str(LONG)),
+        env={**aarch64.environment(found, ROOT), "GENSYN_KERNELS": str(kernels.parent)},
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    assert json.loads(done.stdout) == golden(LONG)
+
+
+def main() -> None:
+    """Write the golden digests anew: only for a new version of the numerics."""
+    found = {str(steps): digests("--steps", str(steps)) for steps in (1, SHORT, 11, LONG)}
+    GOLDEN.parent.mkdir(parents=True, exist_ok=True)
+    GOLDEN.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
