@@ -1,8 +1,8 @@
 """Writes a scalar program as C on sixteen lanes: the same instructions, so the same bits.
 
 A register becomes a vector of binary32, of binary64, of 32-bit or of 64-bit integers. An integer
-takes the narrow form where its value, or all that anyone reads of it, fits 32 bits. A binary32 NaN
-is made canonical where its bits are read as an integer, and where a result is stored.
+takes the narrow form where its value, or all that anyone reads of it, fits 32 bits. A NaN that
+arithmetic made is canonical where anyone reads its bits, and where a result is stored.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from gensyn_lightning.repops.program import Instruction, Program
 _LOW = (1 << 32) - 1
 _ALL = (1 << 64) - 1
 _SIGN = 1 << 31
+_DOUBLE_SIGN = 1 << 63
 _TYPES = {"f": "vf", "d": "vd", "i": "vi", "l": "vl"}
 _NARROWING = frozenset({Op.ADD, Op.SUB, Op.MUL, Op.AND, Op.OR, Op.XOR})
+_MAY_BE_NAN = (FLOAT_RESULTS | DOUBLE_RESULTS) - {Op.I2F, Op.I2D}
 _INFIX = {
     Op.FADD: "+",
     Op.FMUL: "*",
@@ -45,18 +47,30 @@ def body(name: str, program: Program, kinds: str, result: str) -> str:
     return _Body(name, program, kinds, result).text()
 
 
+def raw_body(name: str, program: Program, kinds: str, result: str) -> str:
+    """Return the same as `q_NAME`, for use inside a fold: any NaN may come in, and may come out."""
+    return _Body(name, program, kinds, result, raw=True).text()
+
+
 @dataclass(slots=True)
 class _Register:
-    """What is known of one register: its lanes, its largest value, and who reads how much of it."""
+    """What is known of one register: its lanes, its largest value, and how much of it is read.
+
+    `bits_count`: someone reads a floating-point number's bits, so its NaN has to be the one NaN.
+    """
 
     lanes: str
     largest: int = _ALL
     low_half_does: bool = True
+    bits_count: bool = False
 
 
 class _Body:
-    def __init__(self, name: str, program: Program, kinds: str, result: str) -> None:
+    def __init__(
+        self, name: str, program: Program, kinds: str, result: str, *, raw: bool = False
+    ) -> None:
         self._name, self._program, self._result = name, program, result
+        self._raw = raw
         self._kinds = kinds = kinds.lower()
         self._first = program.inputs + len(program.constants)
         self._registers = [
@@ -68,18 +82,24 @@ class _Body:
             self._registers.append(_Register("?", self._bound(each)))
         self._mark_wide_readers()
         self._choose_lanes()
+        self._mark_readers_of_bits()
 
     def text(self) -> str:
         """Return the function."""
         inputs = ", ".join(f"{_TYPES[self._lanes(at)]} r{at}" for at in range(len(self._kinds)))
-        lines = [f"INLINE {_TYPES[self._out]} p_{self._name}({inputs}) {{"]
-        for at, each in enumerate(self._program.instructions, self._first):
-            lines.append(f"  {_TYPES[self._lanes(at)]} r{at} = {self._expression(at, each)};")
+        mark = "q" if self._raw else "p"
+        lines = [f"INLINE {_TYPES[self._out]} {mark}_{self._name}({inputs}) {{"]
+        for at, each in enumerate(self._registers[: self._program.inputs]):
+            if self._raw and each.bits_count and each.lanes in "fd":
+                lines.append(f"  r{at} = {each.lanes}_canonical(r{at});")
+        for at, step in enumerate(self._program.instructions, self._first):
+            made = self._expression(at, step)
+            if self._registers[at].bits_count and step.op in _MAY_BE_NAN:
+                made = f"{self._lanes(at)}_canonical({made})"
+            lines.append(f"  {_TYPES[self._lanes(at)]} r{at} = {made};")
         value = self._as(self._program.result, self._out)
-        if self._out == "f":
-            value = f"f_canonical({value})"
-        elif self._out == "d":
-            value = f"d_canonical({value})"
+        if not self._raw and self._out in "fd":
+            value = f"{self._out}_canonical({value})"
         return "\n".join([*lines, f"  return {value};", "}", ""])
 
     @property
@@ -89,7 +109,7 @@ class _Body:
     def _lanes(self, at: int) -> str:
         return self._registers[at].lanes
 
-    def _bound(self, each: Instruction) -> int:
+    def _bound(self, each: Instruction) -> int:  # noqa: C901, PLR0911  (a case each)
         """Return an upper bound of the result as an unsigned integer."""
         known = [self._registers[at].largest for at in each.read]
         if each.op in TRUTH_RESULTS:
@@ -149,21 +169,45 @@ class _Body:
             elif each.op is Op.SEL:
                 register.lanes = self._lanes_of_choice(each, narrow)
             elif self._is_sign_trick(each):
-                register.lanes = "f"
+                register.lanes = self._lanes(each.operands[0])
             else:
                 register.lanes = "i" if narrow and self._computes_narrow(each) else "l"
 
+    def _mark_readers_of_bits(self) -> None:
+        """Find out, from the end, whose bits are read, be it through choices and signs."""
+        result = self._registers[self._program.result]
+        result.bits_count = result.lanes != self._out
+        for at in range(len(self._registers) - 1, self._first - 1, -1):
+            each = self._program.instructions[at - self._first]
+            for position, operand in enumerate(each.read):
+                if self._reads_bits(at, each, position):
+                    self._registers[operand].bits_count = True
+
+    def _reads_bits(self, at: int, each: Instruction, position: int) -> bool:
+        if each.op in FLOAT_OPERANDS:
+            return self._lanes(each.operands[position]) == "d"
+        if each.op in DOUBLE_OPERANDS:
+            return self._lanes(each.operands[position]) == "f"
+        if each.op is Op.SEL and position == 0:
+            return False
+        passes_on = each.op is Op.SEL or (position == 0 and self._is_sign_trick(each))
+        if passes_on and self._lanes(at) == self._lanes(each.operands[position]):
+            return self._registers[at].bits_count
+        return True
+
     def _lanes_of_choice(self, each: Instruction, narrow: bool) -> str:
         sides = {self._lanes(at) for at in each.operands[1:]} - {"c"}
-        if sides == {"f"} or sides == {"d"}:
-            return sides.pop()
+        if sides == {"d"} or (narrow and "f" in sides and sides <= {"f", "i"}):
+            return "d" if sides == {"d"} else "f"
         return "i" if narrow else "l"
 
     def _is_sign_trick(self, each: Instruction) -> bool:
-        """Whether this is the negative or the absolute value of a binary32."""
-        mask = {Op.XOR: _SIGN, Op.AND: _SIGN - 1}.get(each.op)
+        """Whether this is the negative or the absolute value of a binary32 or a binary64."""
         a, b = each.operands[:2]
-        return mask is not None and self._lanes(a) == "f" and self._constant(b) == mask
+        sign = {"f": _SIGN, "d": _DOUBLE_SIGN}.get(self._lanes(a))
+        if sign is None or each.op not in (Op.XOR, Op.AND):
+            return False
+        return self._constant(b) == (sign if each.op is Op.XOR else sign - 1)
 
     def _computes_narrow(self, each: Instruction) -> bool:
         """Whether 32-bit lanes give the low half of the result."""
@@ -184,19 +228,26 @@ class _Body:
         if each.op in FLOAT_OPERANDS or each.op in DOUBLE_OPERANDS:
             return self._arithmetic(each)
         if each.op in (Op.I2F, Op.I2D):
-            source = self._as(each.operands[0], "l")
-            return f"__builtin_convertvector({source}, {_TYPES[lanes]})"
+            return self._of_integer(lanes, each)
         if each.op is Op.SEL:
             return self._choice(lanes, each)
         if self._is_sign_trick(each):
             return self._sign_trick(each)
         return self._integer(lanes, each)
 
+    def _of_integer(self, lanes: str, each: Instruction) -> str:
+        """Convert an integer, by 32-bit lanes where it fits them: every machine has those."""
+        operand = each.operands[0]
+        small = self._registers[operand].largest < _SIGN and self._lanes(operand) == "i"
+        source = self._as(operand, "i" if small else "l")
+        return f"__builtin_convertvector({source}, {_TYPES[lanes]})"
+
     def _sign_trick(self, each: Instruction) -> str:
-        operand = f"r{each.operands[0]}"
+        operand, wide = f"r{each.operands[0]}", self._lanes(each.operands[0]) == "d"
         if each.op is Op.XOR:
             return f"-{operand}"
-        return f"(vf)((vi){operand} & {_SIGN - 1})"
+        mask = _literal(_DOUBLE_SIGN - 1, "l") if wide else _literal(_SIGN - 1, "i")
+        return f"(vd)((vl){operand} & {mask})" if wide else f"(vf)((vi){operand} & {mask})"
 
     def _arithmetic(self, each: Instruction) -> str:
         kind = "f" if each.op in FLOAT_OPERANDS else "d"
@@ -269,11 +320,11 @@ class _Body:
         if have == lanes:
             return f"r{at}"
         if have == "f":
-            bits = f"(vi)f_canonical(r{at})" if at >= self._first else f"(vi)r{at}"
-            return bits if lanes == "i" else f"l_extend({bits})"
+            wide = f"l_extend((vi)r{at})"
+            return {"i": f"(vi)r{at}", "l": wide, "d": f"(vd){wide}"}[lanes]
         if have == "d":
-            wide = f"(vl)d_canonical(r{at})" if at >= self._first else f"(vl)r{at}"
-            return wide if lanes == "l" else f"__builtin_convertvector({wide}, vi)"
+            narrow = f"__builtin_convertvector((vl)r{at}, vi)"
+            return {"l": f"(vl)r{at}", "i": narrow, "f": f"(vf){narrow}"}[lanes]
         if have == "i":
             return {"f": f"(vf)r{at}", "l": f"l_extend(r{at})", "d": f"(vd)l_extend(r{at})"}[lanes]
         narrow = f"__builtin_convertvector(r{at}, vi)"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from gensyn_lightning.repops import emit
+from gensyn_lightning.repops import emit, generate_fold
 from gensyn_lightning.repops.word import Definition
 
 _C = {"f": "float", "i": "int64_t", "d": "double"}
@@ -24,7 +24,7 @@ def write(folder: Path, definitions: Sequence[Definition]) -> list[Path]:
     return [written]
 
 
-def header(definitions: Iterable[Definition]) -> str:
+def header(definitions: Sequence[Definition]) -> str:
     """Return the bodies, for kernels that use a program inside a loop of their own."""
     lines = ["#ifndef REPOPS_PROGRAMS_H", "#define REPOPS_PROGRAMS_H", '#include "programs_loop.h"']
     for each in definitions:
@@ -32,6 +32,7 @@ def header(definitions: Iterable[Definition]) -> str:
         for at, (program, result) in enumerate(zip(each.trace(), each.results, strict=True)):
             name = f"{each.name}_{at}" if many else each.name
             lines.append(emit.body(name, program, each.kinds, result))
+    lines += generate_fold.header(definitions)
     return "\n".join([*lines, "#endif", ""])
 
 
@@ -39,10 +40,14 @@ def source(definitions: Sequence[Definition]) -> str:
     """Return the loops and the table."""
     lines = ['#include "programs.h"', ""]
     lines += (_loop(each) for each in definitions)
+    lines += generate_fold.source(definitions)
     lines.append("const program programs[] = {")
     for each in definitions:
-        lines.append(f'  {{"{each.name}", "{each.kinds}", "{each.results}", run_{each.name}}},')
-    return "\n".join([*lines, "  {0, 0, 0, 0},", "};", ""])
+        fold = f"&fold_{each.name}" if each.combine else "0"
+        lines.append(
+            f'  {{"{each.name}", "{each.kinds}", "{each.results}", run_{each.name}, {fold}}},'
+        )
+    return "\n".join([*lines, "  {0, 0, 0, 0, 0},", "};", ""])
 
 
 def _loop(definition: Definition) -> str:

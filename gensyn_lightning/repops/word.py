@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,13 +133,42 @@ def family(*kinds: str) -> Callable[[Body], dict[str, Definition]]:
     return make
 
 
+def terms(
+    *kinds: str, combine: Mapping[str, Definition], init: Number = 0
+) -> Callable[[Body], dict[str, Definition]]:
+    """Turn a function into a `Definition` of a fold's term for each of `kinds`; the carry comes first.
+
+    `init` is what a lane starts from; `combine`, by the kinds of its inputs, joins two results.
+    """
+
+    def make(function: Body) -> dict[str, Definition]:
+        name = function.__name__.strip("_")
+        return {
+            each: Definition(
+                f"{name}_{each}",
+                each,
+                function,
+                combine[each[0] * 2],
+                _constant(init, each[0]).node.value,
+            )
+            for each in kinds
+        }
+
+    return make
+
+
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A named function on words with inputs of `kinds`; called on words, it is inlined."""
+    """A named function on words with inputs of `kinds`; called on words, it is inlined.
+
+    A fold's term also knows how two of its results are combined, and the word a lane starts from.
+    """
 
     name: str
     kinds: str
     function: Body
+    combine: Definition | None = None
+    init: int = 0
 
     def __call__(self, *operands: Word | Number) -> Any:
         """Return the function's words for these operands."""

@@ -5,11 +5,29 @@
 #include "repops.h"
 #include "vec.h"
 
-/* `kinds` and `results` spell what reads, words and results are: f, i or d. */
+typedef struct program program;
+
+/* What a fold's term has besides. Reads come without the carry; `advance` says of each whether it walks on from chunk to
+ * chunk (1) or is the same chunk again (0). `init` is the word lanes start from. */
 typedef struct {
+  uint64_t init;
+  const program *combine;
+  /* Fold n terms that lie in rows: one value for each chunk of CHUNK terms. */
+  void (*chunks)(int64_t n, const void *const *in, const int64_t *advance, const uint64_t *word, void *out);
+  /* Combine `total` with n values, one after the other. */
+  void (*chain)(int64_t n, const void *values, void *total);
+  /* Fold n terms one after the other, from `total` on, and leave every total in `out`. */
+  void (*scan)(int64_t n, const void *const *in, const uint64_t *word, void *total, void *out);
+} fold;
+
+/* `kinds` and `results` spell what reads, words and results are: f, i or d. */
+struct program {
   const char *name, *kinds, *results;
   void (*run)(int64_t n, const void *const *in, void *const *out, const uint64_t *word);
-} program;
+  const fold *fold; /* NULL unless it is a fold's term */
+};
+
+enum { CHUNK = 256 };
 
 extern const program programs[];
 

@@ -119,6 +119,22 @@ INLINE vf f_word(uint32_t bits) { return (vf)i_all((int32_t)bits); }
 INLINE vd d_word(uint64_t bits) { return (vd)l_all((int64_t)bits); }
 INLINE vl l_extend(vi v) { return (vl)__builtin_convertvector((vu)v, vul); }
 
+/* The lanes below n, as a mask. */
+INLINE vi i_below(int32_t n) { return (vi){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} < i_all(n); }
+INLINE vl l_below(int64_t n) { return (vl){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} < l_all(n); }
+
+/* The even and the odd lanes, in the lower half of the result: the two sides of a step of the tree. */
+#define EVEN(v) __builtin_shufflevector(v, v, 0, 2, 4, 6, 8, 10, 12, 14, 0, 2, 4, 6, 8, 10, 12, 14)
+#define ODD(v) __builtin_shufflevector(v, v, 1, 3, 5, 7, 9, 11, 13, 15, 1, 3, 5, 7, 9, 11, 13, 15)
+INLINE vf f_even(vf v) { return EVEN(v); }
+INLINE vf f_odd(vf v) { return ODD(v); }
+INLINE vd d_even(vd v) { return EVEN(v); }
+INLINE vd d_odd(vd v) { return ODD(v); }
+INLINE vl l_even(vl v) { return EVEN(v); }
+INLINE vl l_odd(vl v) { return ODD(v); }
+#undef EVEN
+#undef ODD
+
 INLINE vd d_sqrt(vd a) {
   for (int i = 0; i < LANES; i++) a[i] = __builtin_sqrt(a[i]);
   return a;
