@@ -19,14 +19,14 @@ enum { RANK_MAX = 8 };
 /* The codes torch uses. */
 enum dtype { U8 = 0, I8 = 1, I16 = 2, I32 = 3, I64 = 4, F16 = 5, F32 = 6, F64 = 7, BOOL = 11, BF16 = 15 };
 
-typedef struct {
+typedef struct view {
   int64_t dtype, rank;
   int64_t size[RANK_MAX], stride[RANK_MAX]; /* in elements; a stride may be 0 or negative */
 } view;
 
 typedef struct {
   int64_t views, params;
-  const view *view;
+  const struct view *view;
   const int64_t *param;
 } layout;
 
