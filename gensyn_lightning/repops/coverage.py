@@ -31,6 +31,7 @@ class Covered:
 
     `static` names the numbers a plan depends on. `elementwise` says that every output element is
     made from the inputs' elements at the same place, so that the result may overwrite an input.
+    `prepare` rewrites the arguments of every call, before they are read: masks to numbers, say.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Covered:
     form: Form
     static: frozenset[str]
     elementwise: bool
+    prepare: Callable[[list[Any]], list[Any]] | None = None
 
 
 COVERED: dict[str, Covered] = {}
@@ -49,6 +51,7 @@ def covers(
     out: str = "",
     static: tuple[str, ...] = (),
     elementwise: bool = False,
+    prepare: Callable[[list[Any]], list[Any]] | None = None,
 ) -> Callable[[Lower], Lower]:
     """Register a lowering for operators of one schema, their in-place and their `out=` variants."""
 
@@ -59,7 +62,7 @@ def covers(
         for name, form in forms:
             if name in COVERED:
                 raise ValueError(f"{name} is covered twice")
-            COVERED[name] = Covered(name, lower, form, frozenset(static), elementwise)
+            COVERED[name] = Covered(name, lower, form, frozenset(static), elementwise, prepare)
         return lower
 
     return register

@@ -80,6 +80,8 @@ class Operator:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         values = in_order(self._arguments, args, kwargs)
+        if self._covered.prepare is not None:
+            values = self._covered.prepare(values)
         reader = Reader()
         given = reader.read(self._arguments, values)
         key = repr(reader.key)
