@@ -86,7 +86,7 @@ static int fits(const view *v, int64_t rank, int64_t batch, int64_t rows, int64_
   return (rank == 2 || v->size[0] == batch) && v->size[rank - 2] == rows && v->size[rank - 1] == cols;
 }
 
-static int64_t step_of(const view *v) { return v->rank == 3 ? v->stride[0] * dtype_bytes(v->dtype) : 0; }
+static int64_t step_of(const view *v) { return v->rank == 3 ? v->stride[0] * item_bytes(v->dtype) : 0; }
 
 /* Views out, [c,] a, b of rank 2 or, in a batch, 3. */
 static int contract(const layout *l, void *const *data, const uint64_t *word, int64_t rank, int with_c) {
@@ -101,14 +101,26 @@ static int contract(const layout *l, void *const *data, const uint64_t *word, in
   g.whole.a = matrix_of(a, data[1 + with_c]), g.step_a = step_of(a);
   g.whole.b = matrix_of(b, data[2 + with_c]), g.step_b = step_of(b);
   if (with_c) {
-    g.after = (epilogue){matrix_of(c, data[1]), float_of((uint32_t)word[1]), float_of((uint32_t)word[0])};
+    g.after = (epilogue){matrix_of(c, data[1]), from_bits1((uint32_t)word[1]), from_bits1((uint32_t)word[0])};
     g.step_c = step_of(c);
     g.whole.after = &g.after;
   }
   return run(&g);
 }
 
-EXPORT int repops_mm(const layout *l, void *const *data, const uint64_t *word) { return contract(l, data, word, 2, 0); }
-EXPORT int repops_bmm(const layout *l, void *const *data, const uint64_t *word) { return contract(l, data, word, 3, 0); }
-EXPORT int repops_addmm(const layout *l, void *const *data, const uint64_t *word) { return contract(l, data, word, 2, 1); }
-EXPORT int repops_baddbmm(const layout *l, void *const *data, const uint64_t *word) { return contract(l, data, word, 3, 1); }
+EXPORT int repops_mm(const layout *l, void *const *data, const uint64_t *word) {
+  return contract(l, data, word, 2, 0);
+}
+
+EXPORT int repops_bmm(const layout *l, void *const *data, const uint64_t *word) {
+  return contract(l, data, word, 3, 0);
+}
+
+/* Words: beta, alpha. */
+EXPORT int repops_addmm(const layout *l, void *const *data, const uint64_t *word) {
+  return contract(l, data, word, 2, 1);
+}
+
+EXPORT int repops_baddbmm(const layout *l, void *const *data, const uint64_t *word) {
+  return contract(l, data, word, 3, 1);
+}

@@ -9,13 +9,13 @@
  *   gemm_run    a whole product on the calling thread, any strides and types, with an epilogue
  *   gemm_tile   the micro-kernel: up to TILE_ROWS x TILE_COLS elements over one chunk
  *   gemm_pack_* operands laid out as the micro-kernel likes them, widened to binary32
- * A convolution can pack its own way, or not at all (`steps`), and call gemm_tile directly.
  *
  * gemm_run uses scratch buffers 0 and 1 of its thread; 2 and 3 are the caller's.
  */
 #ifndef REPOPS_GEMM_H
 #define REPOPS_GEMM_H
 
+#include "convert.h"
 #include "repops.h"
 #include "vec.h"
 
@@ -118,12 +118,11 @@ int gemm_run(const product *p);
 /* One call of the micro-kernel: c (rows x cols, row stride c_row, columns adjacent) gets the chain
  *   sum over k of a[i, k] b[k, j], 1 <= rows <= TILE_ROWS, 1 <= cols <= TILE_COLS, 0 <= k <= CHUNK.
  * a[i, k] is a[i * a_row + k * a_col]; a packed panel has a_row = 1 and a_col = rows.
- * Row k of b is at b + k * b_row, or, where `steps` is given, at b + steps[k]; TILE_COLS floats of it are
- * read (WIDTH where cols <= WIDTH), whatever cols is. */
+ * Row k of b is at b + k * b_row; TILE_COLS floats of it are read (WIDTH where cols <= WIDTH), whatever cols
+ * is. */
 typedef struct {
   const float *a, *b;
   int64_t a_row, a_col, b_row;
-  const int64_t *steps;
   float *c;
   int64_t c_row, rows, cols, k;
   int add;               /* add the chain to c instead of storing it */
@@ -156,31 +155,9 @@ int gemm_vector(const product *p);
 void gemm_finish(const product *p, const float *sum, int64_t sum_row, int64_t row, int64_t rows, int64_t col,
                  int64_t cols);
 
-/* Halves: exact to binary32, and rounded to nearest even from it. */
-static inline float float_of(uint32_t bits) { float v; memcpy(&v, &bits, sizeof v); return v; }
-static inline uint32_t bits_of(float v) { uint32_t bits; memcpy(&bits, &v, sizeof bits); return bits; }
-static inline float widen_bf16(uint16_t h) { return float_of((uint32_t)h << 16); }
-static inline float widen_f16(uint16_t h) {
-  uint32_t sign = (uint32_t)(h & 0x8000) << 16, rest = (uint32_t)(h & 0x7fff) << 13;
-  uint32_t finite = bits_of(float_of(rest) * 0x1p112f); /* exact, subnormals too */
-  return float_of(sign | (rest >= 0x0f800000 ? rest | 0x7f800000 : finite));
-}
-static inline uint16_t narrow_bf16(float v) {
-  uint32_t u = bits_of(v);
-  return (uint16_t)(v != v ? 0x7fc0 : (u + 0x7fff + (u >> 16 & 1)) >> 16);
-}
-static inline uint16_t narrow_f16(float v) {
-  uint32_t u = bits_of(v), sign = u >> 16 & 0x8000, abs = u & 0x7fffffff;
-  uint32_t small = bits_of(float_of(abs) + 0.5f) - 0x3f000000; /* 0.5 has the ulp of a subnormal half */
-  uint32_t usual = (abs - 0x38000000 + 0xfff + (abs >> 13 & 1)) >> 13;
-  uint32_t h = abs >= 0x47800000 ? 0x7c00 : abs < 0x38800000 ? small : usual;
-  return (uint16_t)(v != v ? 0x7e00 : sign | h);
-}
-
-static inline int64_t dtype_bytes(int64_t dtype) { return dtype == F32 ? 4 : 2; }
 static inline matrix matrix_at(const matrix *m, int64_t row, int64_t col) {
   matrix moved = *m;
-  moved.at = (const char *)m->at + (row * m->row + col * m->col) * dtype_bytes(m->dtype);
+  moved.at = (const char *)m->at + (row * m->row + col * m->col) * item_bytes(m->dtype);
   return moved;
 }
 static inline matrix matrix_transposed(const matrix *m) {

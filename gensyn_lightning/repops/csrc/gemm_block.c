@@ -20,7 +20,7 @@ static int overlap(const matrix *x, const matrix *y, int64_t m, int64_t n) {
   const char *lo[2], *hi[2];
   for (int q = 0; q < 2; q++) {
     const matrix *v = q ? y : x;
-    int64_t r = (m - 1) * v->row, c = (n - 1) * v->col, size = dtype_bytes(v->dtype);
+    int64_t r = (m - 1) * v->row, c = (n - 1) * v->col, size = item_bytes(v->dtype);
     lo[q] = (const char *)v->at + (MIN(r, 0) + MIN(c, 0)) * size;
     hi[q] = (const char *)v->at + (MAX(r, 0) + MAX(c, 0) + 1) * size;
   }
@@ -132,7 +132,7 @@ static int blocked(const product *p) {
   w.pack_b = p->b.dtype != F32 || p->b.col != 1 || p->m > 2 * TILE_ROWS;
   int64_t a_floats = w.pack_a ? MIN(rows, BLOCK_ROWS + TILE_ROWS) * depth + PACK_SLACK : 0;
   a_floats = ceil_div(a_floats, 16) * 16;
-  w.a = scratch(0, (size_t)(a_floats + MIN(cols, ceil_div(p->n, TILE_COLS) * TILE_COLS) * depth + PACK_SLACK) * sizeof(float));
+  w.a = scratch(0, (size_t)(a_floats + cols * depth + PACK_SLACK) * sizeof(float));
   if (!w.a) return NO_MEMORY;
   w.b = w.a + a_floats;
   if (w.staged && !(w.sum = scratch(1, (size_t)(rows * cols) * sizeof(float)))) return NO_MEMORY;

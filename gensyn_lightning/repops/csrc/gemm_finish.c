@@ -9,9 +9,9 @@ static void widen_line(float *to, const matrix *m, int64_t row, int64_t col, int
   if (m->dtype == F32)
     for (int64_t j = 0; j < n; j++) to[j] = ((const float *)at.at)[j * m->col];
   else if (m->dtype == BF16)
-    for (int64_t j = 0; j < n; j++) to[j] = widen_bf16(((const uint16_t *)at.at)[j * m->col]);
+    for (int64_t j = 0; j < n; j++) to[j] = from_bf16(((const uint16_t *)at.at)[j * m->col]);
   else
-    for (int64_t j = 0; j < n; j++) to[j] = widen_f16(((const uint16_t *)at.at)[j * m->col]);
+    for (int64_t j = 0; j < n; j++) to[j] = from_f16(((const uint16_t *)at.at)[j * m->col]);
 }
 
 static void narrow_line(const matrix *m, int64_t row, int64_t col, int64_t n, const float *from) {
@@ -21,9 +21,9 @@ static void narrow_line(const matrix *m, int64_t row, int64_t col, int64_t n, co
   else if (m->dtype == F32)
     for (int64_t j = 0; j < n; j++) ((float *)at.at)[j * m->col] = canonical1(from[j]);
   else if (m->dtype == BF16)
-    for (int64_t j = 0; j < n; j++) ((uint16_t *)at.at)[j * m->col] = narrow_bf16(from[j]);
+    for (int64_t j = 0; j < n; j++) ((uint16_t *)at.at)[j * m->col] = to_bf16(from[j]);
   else
-    for (int64_t j = 0; j < n; j++) ((uint16_t *)at.at)[j * m->col] = narrow_f16(from[j]);
+    for (int64_t j = 0; j < n; j++) ((uint16_t *)at.at)[j * m->col] = to_f16(from[j]);
 }
 
 static void after_line(const epilogue *e, float *t, int64_t row, int64_t col, int64_t n) {

@@ -11,9 +11,9 @@ static void widen_block(float *to, const matrix *from, int64_t rows, int64_t col
     const uint16_t *at = (const uint16_t *)from->at + i * from->row;
     float *line = to + i * cols;
     if (from->dtype == BF16)
-      for (int64_t j = 0; j < cols; j++) line[j] = widen_bf16(at[j * from->col]);
+      for (int64_t j = 0; j < cols; j++) line[j] = from_bf16(at[j * from->col]);
     else
-      for (int64_t j = 0; j < cols; j++) line[j] = widen_f16(at[j * from->col]);
+      for (int64_t j = 0; j < cols; j++) line[j] = from_f16(at[j * from->col]);
   }
 }
 

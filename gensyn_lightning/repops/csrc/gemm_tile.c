@@ -7,8 +7,6 @@
 
 #define UNROLL _Pragma("GCC unroll 16")
 
-enum source { PACKED, STRIDED, STEPPED };
-
 INLINE wide after_value(const epilogue *e, wide v, const float *c, int64_t lanes) {
   if (e->alpha != 1) v = w_all(e->alpha) * v;
   if (e->beta == 0) return v;
@@ -38,18 +36,17 @@ INLINE void put_whole(float *c, int add, wide v) {
   w_store(c, w_canonical(v));
 }
 
-INLINE void run(const tile *t, const int rows, const int vectors, const enum source source) {
+INLINE void run(const tile *t, const int rows, const int vectors, const int packed) {
   wide acc[TILE_ROWS][2];
   const float *a = t->a, *b = t->b;
-  const int64_t a_row = source == STRIDED ? t->a_row : 1, a_col = source == STRIDED ? t->a_col : rows, b_row = t->b_row;
+  const int64_t a_row = packed ? 1 : t->a_row, a_col = packed ? rows : t->a_col, b_row = t->b_row;
   UNROLL for (int i = 0; i < rows; i++) {
     if (t->add) __builtin_prefetch(t->c + i * t->c_row, 1);
     UNROLL for (int j = 0; j < vectors; j++) acc[i][j] = (wide){0};
   }
   for (int64_t k = 0; k < t->k; k++) {
-    const float *row = source == STEPPED ? b + t->steps[k] : b;
     wide v[2];
-    UNROLL for (int j = 0; j < vectors; j++) v[j] = w_load(row + j * WIDTH);
+    UNROLL for (int j = 0; j < vectors; j++) v[j] = w_load(b + j * WIDTH);
     UNROLL for (int i = 0; i < rows; i++) {
       wide s = w_all(a[i * a_row]);
       UNROLL for (int j = 0; j < vectors; j++) acc[i][j] = w_fma(s, v[j], acc[i][j]);
@@ -61,23 +58,23 @@ INLINE void run(const tile *t, const int rows, const int vectors, const enum sou
     float *c = t->c;
     const int64_t c_row = t->c_row;
     const int add = t->add;
-    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vectors; j++) put_whole(c + i * c_row + j * WIDTH, add, acc[i][j]);
+    UNROLL for (int i = 0; i < rows; i++)
+      UNROLL for (int j = 0; j < vectors; j++) put_whole(c + i * c_row + j * WIDTH, add, acc[i][j]);
   } else {
     float sum[TILE_ROWS * TILE_COLS] __attribute__((aligned(64)));
-    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vectors; j++) w_store(sum + (i * vectors + j) * WIDTH, acc[i][j]);
+    UNROLL for (int i = 0; i < rows; i++)
+      UNROLL for (int j = 0; j < vectors; j++) w_store(sum + (i * vectors + j) * WIDTH, acc[i][j]);
     put_edge(t, sum, vectors * WIDTH);
   }
 }
 
 #define ONE(rows) \
-  static void packed_##rows##_1(const tile *t) { run(t, rows, 1, PACKED); } \
-  static void packed_##rows##_2(const tile *t) { run(t, rows, 2, PACKED); } \
-  static void strided_##rows##_1(const tile *t) { run(t, rows, 1, STRIDED); } \
-  static void strided_##rows##_2(const tile *t) { run(t, rows, 2, STRIDED); } \
-  static void stepped_##rows##_1(const tile *t) { run(t, rows, 1, STEPPED); } \
-  static void stepped_##rows##_2(const tile *t) { run(t, rows, 2, STEPPED); }
+  static void packed_##rows##_1(const tile *t) { run(t, rows, 1, 1); } \
+  static void packed_##rows##_2(const tile *t) { run(t, rows, 2, 1); } \
+  static void strided_##rows##_1(const tile *t) { run(t, rows, 1, 0); } \
+  static void strided_##rows##_2(const tile *t) { run(t, rows, 2, 0); }
 #define NAMES(rows) \
-  {{packed_##rows##_1, packed_##rows##_2}, {strided_##rows##_1, strided_##rows##_2}, {stepped_##rows##_1, stepped_##rows##_2}},
+  {{packed_##rows##_1, packed_##rows##_2}, {strided_##rows##_1, strided_##rows##_2}},
 
 #if defined(__AVX512F__)
 #define HEIGHTS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
@@ -90,10 +87,9 @@ INLINE void run(const tile *t, const int rows, const int vectors, const enum sou
 #endif
 
 HEIGHTS(ONE)
-static void (*const kernels[TILE_ROWS][3][2])(const tile *) = {HEIGHTS(NAMES)};
+static void (*const kernels[TILE_ROWS][2][2])(const tile *) = {HEIGHTS(NAMES)};
 
 void gemm_tile(const tile *t) {
-  int packed = t->a_row == 1 && t->a_col == t->rows;
-  enum source source = t->steps ? STEPPED : packed ? PACKED : STRIDED;
-  kernels[t->rows - 1][source][t->cols > WIDTH](t);
+  int strided = t->a_row != 1 || t->a_col != t->rows;
+  kernels[t->rows - 1][strided][t->cols > WIDTH](t);
 }

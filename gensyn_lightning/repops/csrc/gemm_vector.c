@@ -63,8 +63,8 @@ INLINE void ask_ahead(const float *b, int64_t col, int64_t k, const int rows) {
 
 /* `spans` spans of columns, `b_step` apart, and `rows` rows of A through one chunk, side by side, for a chain
  * waits on itself. Spans are neighbours in one chunk (x_step 0), or the same columns in several. */
-INLINE void streams(span *acc, const float *x, int64_t x_row, int64_t x_step, const float *b, int64_t b_step, int64_t col,
-                    int64_t depth, int far, const int spans, const int rows) {
+INLINE void streams(span *acc, const float *x, int64_t x_row, int64_t x_step, const float *b, int64_t b_step,
+                    int64_t col, int64_t depth, int far, const int spans, const int rows) {
   span a[STREAMS][FEW], r[4];
   int64_t k = 0;
   for (int s = 0; s < spans; s++)
