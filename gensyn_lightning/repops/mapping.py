@@ -16,24 +16,28 @@ Define = Callable[[Sequence[Shape], Sequence[Dtype], Sequence[int]], list[Stage]
 _CONVERT = {"f": to_float, "d": to_double, "i": to_integer}
 
 
-def map_elements(
+def map_elements(  # noqa: PLR0913
     plan: Plan,
     definition: Definition,
     outs: Operand | Sequence[Operand],
     reads: Sequence[Operand],
     words: Sequence[WordSource] = (),
+    *,
+    singles: Sequence[Operand] = (),
 ) -> None:
-    """Have `outs[k][i] = definition(*reads[i], *words)[k]` computed for every place i.
+    """Have `outs[k][i] = definition(*reads[i], *singles, *words)[k]` computed for every place i.
 
     Reads broadcast to the outputs' shape. A read of another kind of number than the program's
-    input is converted first: to the nearest binary32 or binary64, or towards zero.
+    input is converted first: to the nearest binary32 or binary64, or towards zero. Singles are
+    tensors of one element, which the program takes as words.
     """
     made = [outs] if isinstance(outs, Operand) else list(outs)
     shape = made[0].shape
     views = [*made, *(each.expand(shape) for each in reads)]
     kernel = Kernel("repops_map", len(made), _stages_of(definition))
-    collapsed = collapse(views)
-    plan.call(kernel, collapsed, (len(made),), words, (definition,))
+    collapsed = [*collapse(views), *(replace(each, shape=(), strides=()) for each in singles)]
+    params = (len(made), len(singles)) if singles else (len(made),)
+    plan.call(kernel, collapsed, params, words, (definition,))
 
 
 def copy_elements(plan: Plan, out: Operand, source: Operand) -> None:
@@ -75,7 +79,9 @@ def _stages_of(definition: Definition) -> Define:
         outputs = params[0]
         programs = converting(definition, dtypes[outputs:]).trace()
         places = tuple(same_place(outputs + at, shapes[0]) for at in range(reads))
-        attributes = tuple(range(len(definition.kinds) - reads))
+        rank, first, end = len(shapes[0]), outputs + reads, len(dtypes)
+        places += tuple(same_place(at, (), rank=rank) for at in range(first, end))
+        attributes = tuple(range(len(definition.kinds) - len(places)))
         return [
             Stage(at, dtypes[at], shapes[0], each, places, attributes=attributes)
             for at, each in enumerate(programs)
@@ -98,4 +104,3 @@ def converting(definition: Definition, dtypes: Sequence[Dtype]) -> Definition:
         return made
 
     return Definition(definition.name, kinds, function)
-

@@ -2,7 +2,8 @@
  *
  * views: `param[0]` outputs, then the program's reads. The program runs over plain rows of binary32, 64-bit integers
  * or binary64. Views that are such rows already are used in place, the others pass through buffers of BLOCK elements,
- * where types are converted and strides walked.
+ * where types are converted and strides walked. With three parameters the second one says how many views at the end hold
+ * one number each: the program's first words, before those of the call.
  */
 #include "convert.h"
 #include "programs.h"
@@ -10,14 +11,14 @@
 
 #include <string.h>
 
-enum { BLOCK = 512, VIEWS_MAX = 24, TASK_ELEMENTS = 1 << 15 };
+enum { BLOCK = 512, VIEWS_MAX = 24, WORDS_MAX = 32, TASK_ELEMENTS = 1 << 15 };
 
 typedef struct {
   const layout *l;
   void *const *data;
   const uint64_t *word;
   const program *p;
-  int64_t outs, total, per_task;
+  int64_t outs, views, total, per_task;
 } call;
 
 static char kind_of(const call *c, int64_t v) { return v < c->outs ? c->p->results[v] : c->p->kinds[v - c->outs]; }
@@ -31,6 +32,7 @@ static int is_plain(const call *c, int64_t v) {
 
 /* The place of element `at` in a view, in elements, and how many follow it in the same row. */
 static int64_t place(const view *w, int64_t at) {
+  if (w->rank == 1) return at * w->stride[0];
   int64_t offset = 0;
   for (int64_t d = w->rank - 1; d >= 0; d--) {
     offset += at % w->size[d] * w->stride[d];
@@ -64,7 +66,7 @@ static void pass(const call *c, int64_t v, int64_t at, int64_t n, void *buffer, 
 static void run_block(const call *c, int64_t at, int64_t n, const int *plain, double (*buffers)[BLOCK], int64_t *filled) {
   const void *in[VIEWS_MAX];
   void *out[VIEWS_MAX];
-  for (int64_t v = 0; v < c->l->views; v++) {
+  for (int64_t v = 0; v < c->views; v++) {
     void *there = plain[v] ? address(c, v, place(&c->l->view[v], at)) : buffers[v];
     if (v < c->outs) {
       out[v] = there;
@@ -87,7 +89,7 @@ static void run_range(const void *arg, int64_t index) {
   double buffers[VIEWS_MAX][BLOCK] __attribute__((aligned(64)));
   int plain[VIEWS_MAX], all = 1;
   int64_t filled[VIEWS_MAX] = {0};
-  for (int64_t v = 0; v < c->l->views; v++) all &= plain[v] = is_plain(c, v);
+  for (int64_t v = 0; v < c->views; v++) all &= plain[v] = is_plain(c, v);
   const view *first = &c->l->view[0];
   int64_t row = first->rank ? first->size[first->rank - 1] : 1;
   /* Short rows are gathered: a block then spans many of them, and no view is used in place. */
@@ -103,9 +105,24 @@ static void run_range(const void *arg, int64_t index) {
   }
 }
 
+/* All words of the program: those that views hold, then those of the call. */
+static void gather_words(const call *c, const uint64_t *given, uint64_t *word) {
+  const char *kind = c->p->kinds + (c->views - c->outs);
+  int64_t at = 0;
+  for (int64_t v = c->views; v < c->l->views; v++, at++) {
+    word[at] = 0;
+    load_row(&word[at], (char)(kind[at] | 32), c->data[v], c->l->view[v].dtype, 0, 1);
+  }
+  for (; kind[at]; at++) word[at] = *given++;
+}
+
 EXPORT int repops_map(const layout *l, void *const *data, const uint64_t *word) {
-  call c = {l, data, word, &programs[l->param[l->params - 1]], l->param[0], numel(&l->view[0]), 0};
-  if (l->views > VIEWS_MAX) return BAD_LAYOUT;
+  const program *p = &programs[l->param[l->params - 1]];
+  int64_t singles = l->params > 2 ? l->param[1] : 0;
+  call c = {l, data, word, p, l->param[0], l->views - singles, numel(&l->view[0]), 0};
+  uint64_t words[WORDS_MAX];
+  if (c.views > VIEWS_MAX || strlen(p->kinds) > WORDS_MAX) return BAD_LAYOUT;
+  if (singles) gather_words(&c, word, words), c.word = words;
   int64_t tasks = MAX(1, MIN(4 * (int64_t)threads_max(), c.total / TASK_ELEMENTS));
   c.per_task = (ceil_div(c.total, tasks) + BLOCK - 1) / BLOCK * BLOCK;
   run_tasks(ceil_div(c.total, c.per_task), run_range, &c);
