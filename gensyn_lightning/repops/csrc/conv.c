@@ -19,7 +19,7 @@ typedef struct {
   float *copy, *panel;
   product *part;
   int64_t parts;
-  int64_t failed;
+  int *failed; /* a task found no memory */
 } plan;
 
 /* Work below this many multiplications is not worth waking threads for. */
@@ -71,7 +71,6 @@ static void plan_source(plan *p) {
   int64_t bytes = plane[0] * (int64_t)sizeof(float);
   p->images = MIN(p->images, MAX(1, COPY_BYTES / MAX(1, bytes)));
   p->copy = scratch(0, (size_t)(p->images * bytes) + 64 * TILE_VECTORS);
-  p->failed |= !p->copy;
 }
 
 static const float *source_start(const plan *p) {
@@ -236,8 +235,9 @@ static void run_part(const void *arg, int64_t index) {
     }
     int64_t blocks = p->groups * p->blocks, unit = index / parts * part->share;
     int64_t block = tile_start(blocks, parts, index % parts);
-    conv_product_run(part, unit, MIN(part->share, part->units - unit), block,
-                     tile_start(blocks, parts, index % parts + 1) - block);
+    if (conv_product_run(part, unit, MIN(part->share, part->units - unit), block,
+                         tile_start(blocks, parts, index % parts + 1) - block))
+      *p->failed = 1;
     return;
   }
 }
@@ -279,14 +279,16 @@ static int convolve(plan *p) {
   p->panel = scratch(1, (size_t)(lanes * terms * (classes > 1 ? 2 : 1)) * sizeof(float) + 64);
   size_t bytes = (size_t)classes * sizeof(product) + (size_t)(terms + 2 * p->taps) * 8 + (size_t)lanes * 4 + 64;
   p->part = scratch(2, bytes);
-  if (p->failed || !p->panel || !p->part) return NO_MEMORY;
+  if (!p->panel || !p->part || (!p->copy && !in_place(p))) return NO_MEMORY;
   int64_t *number = (int64_t *)(p->part + classes), *offset = number + p->taps;
   float *bias = (float *)(offset + terms + p->taps);
   share_out(g->groups * p->blocks * pack_parts(p), pack_weights, p, lanes * terms * 8);
   if (p->bias) pack_bias(p, bias);
   plan_classes(p, offset, number, p->bias ? bias : NULL);
+  int failed = 0;
+  p->failed = &failed;
   run_images(p);
-  return DONE;
+  return failed ? NO_MEMORY : DONE;
 }
 
 static int product_of(const image *out, const image *source, const image *w, const image *bias, const geometry *g,
@@ -319,13 +321,13 @@ EXPORT int repops_conv_forward(const layout *l, void *const *data, const uint64_
   return product_of(&out, &x, &w, g.biased ? &bias : NULL, &g, 0);
 }
 
-/* views: dx, dy, w; the same params, has_bias 0. */
+/* views: dx, dy, w and perhaps a bias, as in a transposed convolution; the same params. */
 EXPORT int repops_conv_input_grad(const layout *l, void *const *data, const uint64_t *word) {
   (void)word;
-  image dx, dy, w;
+  image dx, dy, w, bias;
   geometry g;
   if (l->views < 3 || conv_geometry(l, &g)) return BAD_LAYOUT;
   if (conv_open(l, data, 0, &dx) || conv_open(l, data, 1, &dy) || conv_open(l, data, 2, &w)) return BAD_LAYOUT;
-  if (!conv_fits(&dx, &dy, &w, &g)) return BAD_LAYOUT;
-  return product_of(&dx, &dy, &w, NULL, &g, 1);
+  if (!conv_fits(&dx, &dy, &w, &g) || (g.biased && open_bias(l, data, &bias, dx.size[1]))) return BAD_LAYOUT;
+  return product_of(&dx, &dy, &w, g.biased ? &bias : NULL, &g, 1);
 }

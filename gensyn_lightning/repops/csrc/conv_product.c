@@ -7,7 +7,7 @@
 #include "conv_product.h"
 
 /* Rows shorter than this are gathered. */
-enum { SHORT_ROW = TILE_ROWS / 2 - 1, SEGMENT_TILES = 16, TASK_POSITIONS = 256 };
+enum { SHORT_ROW = TILE_ROWS / 2 - 1, SEGMENT_TILES = 8, TASK_POSITIONS = 256, HELD = 128 };
 
 static void join_rows(product *p) {
   int64_t *size = p->out.size + 2, *stride = p->out.stride + 2;
@@ -60,29 +60,48 @@ static void contract(const product *p, tile *run, const float *x, int64_t step, 
     run(x, step, offset, p->terms, p->panel + block * p->terms * p->lanes, sum, 1);
   else
     memset(sum, 0, (size_t)(rows * p->lanes) * sizeof *sum);
-  if (!p->bias) return;
-  for (int64_t r = 0; r < rows; r++)
-    for (int64_t j = 0; j < p->lanes; j += LANES)
-      f_store(sum + r * p->lanes + j, f_load(sum + r * p->lanes + j) + f_load(p->bias + block * p->lanes + j));
 }
 
-static void put(const product *p, int64_t at, int64_t block, const float *sum, int64_t rows) {
-  int64_t group = block / p->blocks, first = block % p->blocks * p->lanes;
-  at += (group * p->channels + first) * p->out.stride[1];
+/* Finished sums of one block that continue each other in the output: written together, so that most of them are
+ * turned in whole squares. */
+typedef struct {
+  const product *p;
+  int64_t block, at, held;
+  float sum[HELD * TILE_VECTORS * LANES];
+} results;
+
+static void flush(results *r) {
+  const product *p = r->p;
+  int64_t group = r->block / p->blocks, first = r->block % p->blocks * p->lanes;
+  int64_t at = r->at + (group * p->channels + first) * p->out.stride[1];
+  if (p->bias)
+    for (int64_t j = 0; j < p->lanes; j += LANES) {
+      vf bias = f_load(p->bias + r->block * p->lanes + j);
+      for (float *s = r->sum + j; s < r->sum + r->held * p->lanes; s += p->lanes) f_store(s, f_load(s) + bias);
+    }
   patch to = {element(&p->out, at), p->out.dtype, p->out.stride[4], p->out.stride[1]};
-  conv_write(to, sum, p->lanes, rows, MIN(p->lanes, p->channels - first));
+  conv_write(to, r->sum, p->lanes, r->held, MIN(p->lanes, p->channels - first));
+  r->held = 0;
 }
 
-static void run_segment(const product *p, int64_t unit, int64_t block) {
+/* Where the sums of `rows` positions from `at` on are to go. */
+static float *reserve(results *r, int64_t at, int64_t rows) {
+  if (r->held && (r->held + rows > HELD || at != r->at + r->held * r->p->out.stride[4])) flush(r);
+  if (!r->held) r->at = at;
+  r->held += rows;
+  return r->sum + (r->held - rows) * r->p->lanes;
+}
+
+static void run_segment(results *results, int64_t unit) {
+  const product *p = results->p;
   int64_t width = p->out.size[4], tiles = tiles_in(width), segment = unit % p->segments, step = p->step[2];
   place row = row_place(p, unit / p->segments);
-  const float *x = p->source + row.source + block / p->blocks * p->per_group;
+  const float *x = p->source + row.source + results->block / p->blocks * p->per_group;
   int64_t last = tile_start(tiles, p->segments, segment + 1);
   for (int64_t i = tile_start(tiles, p->segments, segment); i < last; i++) {
-    float sum[TILE_ROWS * TILE_VECTORS * LANES];
     int64_t start = tile_start(width, tiles, i), rows = tile_start(width, tiles, i + 1) - start;
-    contract(p, conv_tile(rows, step, p->lanes), x + start * step, step, p->offset, block, rows, sum);
-    put(p, row.out + start * p->out.stride[4], block, sum, rows);
+    float *sum = reserve(results, row.out + start * p->out.stride[4], rows);
+    contract(p, conv_tile(rows, step, p->lanes), x + start * step, step, p->offset, results->block, rows, sum);
   }
 }
 
@@ -115,27 +134,33 @@ static void run_gathered(const product *p, int64_t unit, int64_t block, int64_t 
     }
     float sum[TILE_ROWS * TILE_VECTORS * LANES];
     contract(p, conv_tile(g.rows, 1, p->lanes), packed, 1, offset, b, g.rows, sum);
-    for (int64_t r = 0, run; r < g.rows; r += run) {
-      for (run = 1; r + run < g.rows && g.out[r + run] == g.out[r] + run * p->out.stride[4];) run++;
-      put(p, g.out[r], b, sum + r * p->lanes, run);
-    }
+    results results;
+    results.p = p, results.block = b, results.held = 0;
+    for (int64_t r = 0; r < g.rows; r++)
+      memcpy(reserve(&results, g.out[r], 1), sum + r * p->lanes, (size_t)p->lanes * sizeof *sum);
+    flush(&results);
   }
 }
 
 /* Units [unit, unit + units) times blocks [block, block + blocks); blocks count through all groups. */
-void conv_product_run(const product *p, int64_t unit, int64_t units, int64_t block, int64_t blocks) {
+int conv_product_run(const product *p, int64_t unit, int64_t units, int64_t block, int64_t blocks) {
   if (p->planar) {
     conv_planar_run(p, unit, units, block, blocks);
-    return;
+    return DONE;
   }
   if (!p->packed) {
-    for (int64_t b = block; b < block + blocks; b++)
-      for (int64_t u = unit; u < unit + units; u++) run_segment(p, u, b);
-    return;
+    results results;
+    results.p = p, results.held = 0;
+    for (results.block = block; results.block < block + blocks; results.block++) {
+      for (int64_t u = unit; u < unit + units; u++) run_segment(&results, u);
+      flush(&results);
+    }
+    return DONE;
   }
   int64_t *offset = scratch(3, (size_t)p->terms * (sizeof(float) * TILE_ROWS + sizeof(int64_t)) + 64);
-  if (!offset) return;
+  if (!offset) return NO_MEMORY;
   for (int64_t k = 0; k < p->terms; k++) offset[k] = k * TILE_ROWS;
   for (int64_t u = unit; u < unit + units; u++)
     run_gathered(p, u, block, blocks, (float *)(offset + p->terms), offset);
+  return DONE;
 }

@@ -27,6 +27,7 @@ void conv_product_divide(product *p, int64_t images);
 enum { PLANAR_ROWS = TILE_VECTORS == 2 ? 8 : 4 };
 void conv_planar_divide(product *p, int64_t images);
 void conv_planar_run(const product *p, int64_t unit, int64_t units, int64_t block, int64_t blocks);
-void conv_product_run(const product *p, int64_t unit, int64_t units, int64_t block, int64_t blocks);
+/* NO_MEMORY if there is none for gathering. */
+int conv_product_run(const product *p, int64_t unit, int64_t units, int64_t block, int64_t blocks);
 
 #endif
