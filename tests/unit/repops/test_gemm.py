@@ -175,7 +175,8 @@ def laid_out(rng: np.random.Generator, values: Array) -> Array:
 def added(rng: np.random.Generator, kind: str, shape: tuple[int, ...]) -> Floats:
     """Return what a product is added to: a matrix, or a row or a column of one."""
     values = numbers(rng, kind, *shape)
-    cut = [np.s_[...], np.s_[..., :1, :], np.s_[..., :, :1]][rng.integers(0, 3)]
+    cuts: list[Any] = [np.s_[...], np.s_[..., :1, :], np.s_[..., :, :1]]
+    cut = cuts[rng.integers(0, 3)]
     return np.broadcast_to(laid_out(rng, values)[cut], shape)
 
 
@@ -240,6 +241,10 @@ def as_bfloat(values: Floats) -> npt.NDArray[np.uint16]:
     return made.view(torch.int16).numpy().view(np.uint16)
 
 
+def from_half(halves: Array) -> Floats:
+    return np.array(halves).astype(np.float32)
+
+
 def from_bfloat(halves: Array) -> Floats:
     return (np.array(halves).astype(np.uint32) << np.uint32(16)).view(np.float32)
 
@@ -255,10 +260,7 @@ def test_halves_are_widened_exactly_and_rounded_once(
     with np.errstate(all="ignore"):
         small = [laid_out(rng, each.astype(np.float16)) for each in sources]
         brain = [laid_out(rng, as_bfloat(each)) for each in sources]
-        for a, b, c, widened in (
-            (*small, lambda each: np.array(each).astype(np.float32)),
-            (*brain, from_bfloat),
-        ):
+        for (a, b, c), widened in ((small, from_half), (brain, from_bfloat)):
             want = scaled(widened(c), product(widened(a), widened(b)), 0.7, 1.5)
             rounded = want.astype(np.float16) if a.dtype == np.float16 else as_bfloat(want)
             nan = 0x7E00 if a.dtype == np.float16 else 0x7FC0
