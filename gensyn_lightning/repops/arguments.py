@@ -2,6 +2,7 @@
 
 Two calls with equal keys get the same plan. What may differ between them, values of tensors and
 of scalars, is in neither. A Python number that torch passes where a tensor could stand is a scalar.
+`shim/key.h` makes the same distinctions in C++.
 """
 
 from __future__ import annotations
@@ -71,12 +72,68 @@ def in_order(
     ]
 
 
+def key_of(words: Sequence[bool], values: Sequence[Any]) -> tuple[Any, ...]:
+    """Return what a plan for these values depends on; not the numbers that are `words`."""
+    key: list[Any] = []
+    for word, value in zip(words, values, strict=True):
+        if isinstance(value, torch.Tensor):
+            key += (value.dtype, value.shape, value.stride())
+        elif value is None:
+            key.append(None)
+        elif isinstance(value, list | tuple):
+            key.append(key_of((False,) * len(value), value))
+        elif isinstance(value, torch.Generator) or (word and isinstance(value, float | int)):
+            key.append(type(value))
+        else:
+            key.append((type(value), repr(value) if isinstance(value, float) else value))
+    return tuple(key)
+
+
+Extent = tuple[int, int, torch.dtype, torch.Size, tuple[int, ...], bool]
+
+
+def overlaps(
+    arguments: Sequence[Argument], values: Sequence[Any], elementwise: bool = False
+) -> bool:
+    """Return whether a tensor that is written shares memory with another one.
+
+    An operator that works place by place may be given the very same view twice. What two tensors
+    span is compared, not their elements: at worst a copy is made in vain.
+    """
+    extents = sorted(_extents(arguments, values), key=lambda each: each[:2])
+    any_end = written_end = 0
+    at = 0
+    while at < len(extents):
+        begin, end, *view, is_written = extents[at]
+        at += 1
+        while elementwise and at < len(extents) and [*extents[at][:-1]] == [begin, end, *view]:
+            is_written |= extents[at][-1]
+            at += 1
+        if begin < written_end or (is_written and begin < any_end):
+            return True
+        any_end = max(any_end, end)
+        written_end = max(written_end, end if is_written else 0)
+    return False
+
+
+def _extents(arguments: Sequence[Argument], values: Sequence[Any]) -> list[Extent]:
+    found: list[Extent] = []
+    for argument, value in zip(arguments, values, strict=True):
+        for each in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(each, torch.Tensor) and each.numel():
+                shape, strides = each.shape, each.stride()
+                last = sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
+                begin = each.data_ptr()
+                end = begin + (last + 1) * each.element_size()
+                found.append((begin, end, each.dtype, shape, strides, argument.is_written))
+    return found
+
+
 @dataclass(slots=True)
 class Reader:
     """Turns arguments into what a lowering is called with, filling a plan's tensors on the way."""
 
     plan: Plan = field(default_factory=Plan)
-    key: list[Any] = field(default_factory=list)
 
     def read(self, arguments: Sequence[Argument], values: Sequence[Any]) -> list[Any]:
         """Return the arguments for a lowering, in the schema's order."""
@@ -91,23 +148,18 @@ class Reader:
         if isinstance(value, list | tuple):
             return self._list(at, value)
         if isinstance(value, torch.Generator):
-            self.key.append("generator")
             return Key(at)
         if argument.is_scalar and isinstance(value, float | int):
             kind = "d" if isinstance(value, float) else "b" if isinstance(value, bool) else "i"
-            self.key.append(kind)
             return Scalar(at, kind)
-        self.key.append(value)
         return DTYPES.get(value, value) if isinstance(value, torch.dtype) else value
 
     def _list(self, at: int, values: Sequence[Any]) -> Any:
-        self.key.append(len(values))
         made: list[Any] = []
         for element, each in enumerate(values):
             if isinstance(each, torch.Tensor):
                 made.append(self._tensor(each, (at, element)))
             else:
-                self.key.append(each)
                 made.append(each)
         return made
 
@@ -119,6 +171,5 @@ class Reader:
                 hint="use dense CPU tensors of float32, bfloat16, float16, float64 or integers",
             )
         shape, strides = tuple(value.shape), value.stride()
-        self.key.append((kind, shape, strides))
         self.plan.tensors.append(Tensor(kind, shape, strides, argument))
         return Operand(len(self.plan.tensors) - 1, kind, shape, strides)

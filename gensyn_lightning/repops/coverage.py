@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from gensyn_lightning.repops.dtype import Dtype
+from gensyn_lightning.repops.plan import Operand
+
 Lower = Callable[..., None]
 
 
@@ -68,15 +71,41 @@ def covers(
     return register
 
 
-def plan_for(covered: Covered, plan: Any, given: list[Any], written: list[bool]) -> None:
+class WrongShape(Exception):
+    """`out=` tensors have other shapes than the results.
+
+    `resize` lists each by argument and place in a list, with the shape it ought to have.
+    """
+
+    def __init__(self, resize: list[tuple[int, int, tuple[int, ...]]]) -> None:
+        super().__init__()
+        self.resize = resize
+
+
+def plan_for(
+    covered: Covered, plan: Any, given: list[Any], written: list[bool], *, apart: bool = True
+) -> None:
     """Write into `plan` what the operator does, in whichever form it was called.
 
     A target that the operator also reads is written at the end, unless every element of the
-    result depends on its own place only.
+    result depends on its own place only. If the arguments are not `apart` (one that is written
+    shares memory with another), what is only read is copied first.
     """
     from gensyn_lightning.repops.mapping import copy_elements
 
     targets = [each for each, is_written in zip(given, written, strict=True) if is_written]
+    for each in _flat(targets):
+        if any(not step and size > 1 for size, step in zip(each.shape, each.strides, strict=True)):
+            raise RuntimeError(
+                "unsupported operation: more than one element of the written-to tensor refers to "
+                "a single memory location. Please clone() the tensor before performing the "
+                "operation."
+            )
+    if not apart:
+        given = [
+            each if is_written else _copied(plan, each)
+            for each, is_written in zip(given, written, strict=True)
+        ]
     if covered.form is Form.FUNCTIONAL:
         covered.lower(plan, *given)
         return
@@ -84,9 +113,56 @@ def plan_for(covered: Covered, plan: Any, given: list[Any], written: list[bool])
     if covered.form is Form.OUT:
         inputs = [each for each, is_written in zip(given, written, strict=True) if not is_written]
     safe = covered.elementwise or covered.form is Form.OUT
-    plan.targets = list(targets) if safe else []
+    plan.targets = _flat(targets) if safe else []
     covered.lower(plan, *inputs)
-    for target, made in zip(targets, plan.results, strict=False):
+    _check_targets(covered, plan, _flat(targets))
+    for target, made in zip(_flat(targets), _flat(plan.results), strict=False):
         if made is not target:
             copy_elements(plan, target, made)
     plan.results = tuple(targets[: len(plan.results)])
+
+
+def _flat(values: Any) -> list[Any]:
+    """Return the operands among some arguments, those in lists included."""
+    if isinstance(values, list | tuple):
+        return [one for each in values for one in _flat(each)]
+    return [values] if isinstance(values, Operand) else []
+
+
+def _copied(plan: Any, value: Any) -> Any:
+    from gensyn_lightning.repops.mapping import copy_elements
+
+    if isinstance(value, list | tuple):
+        return [_copied(plan, each) for each in value]
+    if not isinstance(value, Operand):
+        return value
+    made = plan.like(value)
+    copy_elements(plan, made, value)
+    return made
+
+
+def _check_targets(covered: Covered, plan: Any, targets: list[Operand]) -> None:
+    """Raise what torch raises where a result does not fit the tensor it is to be put in."""
+    resize = []
+    for target, made in zip(targets, _flat(plan.results), strict=False):
+        if not castable(made.dtype, target.dtype):
+            raise RuntimeError(
+                f"result type {made.dtype.name} can't be cast to the desired output type "
+                f"{target.dtype.name}"
+            )
+        if made.shape == target.shape:
+            continue
+        if covered.form is not Form.OUT:
+            raise RuntimeError(
+                f"output with shape {list(target.shape)} doesn't match the broadcast shape "
+                f"{list(made.shape)}"
+            )
+        resize.append((*plan.tensors[target.slot].argument, made.shape))
+    if resize:
+        raise WrongShape(resize)
+
+
+def castable(source: Dtype, target: Dtype) -> bool:
+    """Return whether torch lets a result of one type be stored as the other."""
+    category = [2 if each.is_floating else int(each is not Dtype.BOOL) for each in (source, target)]
+    return category[0] <= category[1]

@@ -1,8 +1,13 @@
-"""Runs plans on torch tensors: by the compiled kernels, or by the reference where there are none."""
+"""Runs plans on torch tensors: by the compiled kernels, or by the reference where there are none.
+
+The shim (`shim/`) does the same in C++ for the calls it knows; where there is none, every call goes
+this way, so what does not differ between calls is prepared once.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +21,9 @@ from gensyn_lightning.repops.library import CompiledPlan, Library, word_of
 from gensyn_lightning.repops.plan import Call, Key, Operand, Plan, Scalar, WordSource
 
 KEY_LOWEST = -(2**63)
+_CPU = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
+# torch's own generator and kernel, whatever is registered later.
+_DRAW = torch.library.get_kernel("aten::random_.from", "CPU")
 _ERRORS: dict[int, tuple[type[Exception], str]] = {
     1: (IndexError, "index out of range"),
     2: (MemoryError, "no memory for an operator's buffers"),
@@ -24,21 +32,71 @@ _ERRORS: dict[int, tuple[type[Exception], str]] = {
 }
 
 
+class Ready:
+    """A plan with all prepared that is the same for every call.
+
+    `address` is where it lies in C's form; None if it is run by the reference.
+    """
+
+    __slots__ = (
+        "_base",
+        "_tensors",
+        "_words",
+        "_words_form",
+        "address",
+        "compiled",
+        "kernels",
+        "plan",
+    )
+
+    def __init__(self, plan: Plan, kernels: Library | None) -> None:
+        self.plan, self.kernels = plan, kernels
+        self.compiled: CompiledPlan | None = None if kernels is None else kernels.compile(plan)
+        self.address = None if self.compiled is None else ctypes.addressof(self.compiled)
+        self._tensors: list[tuple[int | None, Any, Any, Any]] = [
+            (None, each.shape, each.strides, TORCH[each.dtype])
+            if each.argument is None
+            else (*each.argument, (), None)
+            for each in plan.tensors
+        ]
+        self._words = [each for call in plan.calls for each in call.words]
+        self._base = struct.Struct(f"{len(plan.tensors)}Q")
+        self._words_form = struct.Struct(f"{len(self._words)}Q")
+
+    def run(self, values: Sequence[Any]) -> Any:
+        """Run the plan on an operator's arguments and return what the operator returns."""
+        tensors = []
+        for at, one, strides, dtype in self._tensors:
+            if at is None:
+                tensors.append(torch.empty_strided(one, strides, dtype=dtype))
+            else:
+                value = values[at]
+                tensors.append(value[one] if isinstance(value, list | tuple) else value)
+        words = [word(each, values) for each in self._words]
+        if self.kernels is None or self.address is None:
+            _run_reference(self.plan, tensors, words)
+        else:
+            base = self._base.pack(*[each.data_ptr() for each in tensors])
+            laid = self._words_form.pack(*words)
+            status = self.kernels.run(self.address, base, laid)
+            if status:
+                kind, message = _ERRORS[status]
+                raise kind(message)
+        made = [_result(each, tensors) for each in self.plan.results]
+        if not made:
+            return None
+        return made[0] if len(made) == 1 else tuple(made)
+
+
 def run(plan: Plan, compiled: tuple[Library, CompiledPlan] | None, values: Sequence[Any]) -> Any:
-    """Run a plan on an operator's arguments and return what the operator returns."""
-    tensors = [_tensor(each, values) for each in plan.tensors]
-    words = [word(each, values) for call in plan.calls for each in call.words]
-    if compiled is None:
-        _run_reference(plan, tensors, words)
-    else:
-        _run_compiled(*compiled, tensors, words)
-    made = [_result(each, tensors) for each in plan.results]
-    return made[0] if len(made) == 1 else tuple(made)
+    """Run a plan once on an operator's arguments and return what the operator returns."""
+    return Ready(plan, None if compiled is None else compiled[0]).run(values)
 
 
 def draw_key(generator: torch.Generator | None) -> int:
     """Return a fresh 64-bit key: two words of the generator, whatever the machine."""
-    drawn = torch.empty((), dtype=torch.int64).random_(KEY_LOWEST, None, generator=generator)
+    drawn = torch.empty((), dtype=torch.int64)
+    _DRAW.call_boxed(_CPU, drawn, KEY_LOWEST, None, generator=generator)
     return int(drawn) % (1 << 64)
 
 
@@ -51,30 +109,10 @@ def word(each: WordSource, values: Sequence[Any]) -> int:
     return each.source
 
 
-def _tensor(each: Any, values: Sequence[Any]) -> torch.Tensor:
-    if each.argument is None:
-        return torch.empty_strided(each.shape, each.strides, dtype=TORCH[each.dtype])
-    position, element = each.argument
-    value = values[position]
-    found: torch.Tensor = value[element] if isinstance(value, list | tuple) else value
-    return found
-
-
 def _result(each: Any, tensors: Sequence[torch.Tensor]) -> Any:
     if isinstance(each, list | tuple):
         return [_result(one, tensors) for one in each]
     return tensors[each.slot] if isinstance(each, Operand) else each
-
-
-def _run_compiled(
-    library: Library, compiled: CompiledPlan, tensors: Sequence[torch.Tensor], words: Sequence[int]
-) -> None:
-    base = (ctypes.c_void_p * len(tensors))(*(each.data_ptr() for each in tensors))
-    laid = (ctypes.c_uint64 * len(words))(*words)
-    status = library.run(ctypes.byref(compiled), base, laid)
-    if status:
-        kind, message = _ERRORS[status]
-        raise kind(message)
 
 
 def _run_reference(plan: Plan, tensors: Sequence[torch.Tensor], words: Sequence[int]) -> None:

@@ -26,6 +26,13 @@ _NEEDS = {
     "x86-64-v3": {"avx2", "fma", "bmi1", "bmi2", "f16c", "movbe"},
     BASELINE: {"sse4_2", "ssse3", "popcnt"},
 }
+_OPENMP = (
+    "GOMP_parallel",
+    "omp_get_max_threads",
+    "omp_get_thread_num",
+    "omp_get_num_threads",
+    "omp_in_parallel",
+)
 _SOURCE_CONSTANT, _SOURCE_SCALAR, _SOURCE_KEY = range(3)
 
 
@@ -102,13 +109,12 @@ class Library:
         self._library.repops_program.restype = _I64
         self._library.repops_run.argtypes = (ctypes.c_void_p,) * 3
         self.run = self._library.repops_run
+        self.run_address = ctypes.cast(self.run, ctypes.c_void_p).value or 0
         self._programs: dict[str, int] = {}
 
     def use_threads_of(self, openmp: ctypes.CDLL) -> None:
         """Share work out between the threads of an OpenMP runtime that is loaded already."""
-        names = ("GOMP_parallel", "omp_get_max_threads", "omp_get_thread_num")
-        names += ("omp_get_num_threads", "omp_in_parallel")
-        found = [ctypes.cast(getattr(openmp, each), ctypes.c_void_p) for each in names]
+        found = [ctypes.cast(getattr(openmp, each), ctypes.c_void_p) for each in _OPENMP]
         self._library.repops_use_openmp(*found)
 
     def address(self, symbol: str) -> int:
@@ -136,7 +142,7 @@ class Library:
     def compile(self, plan: Plan) -> CompiledPlan:
         """Return the plan in C's form."""
         words = [word for each in plan.calls for word in each.words]
-        results = [-1 if each is None else int(each.slot) for each in _flat(plan.results)]
+        results = _numbered(plan.results)
         tensors = (_Tensor * len(plan.tensors))(*(_tensor(each) for each in plan.tensors))
         calls = (_Call * len(plan.calls))(*(self._call(each) for each in plan.calls))
         laid_words = (_Word * len(words))(*map(_word, words))
@@ -209,12 +215,15 @@ def word_of(source: WordSource, value: float) -> int:
     return double_bits(float(value)) if source.kind == "d" else int(value) % (1 << 64)
 
 
-def _flat(results: Sequence[Any]) -> list[Any]:
-    return [
-        one
-        for each in results
-        for one in (each if isinstance(each, list | tuple) else [each])
-    ]
+def _numbered(results: Sequence[Any]) -> list[int]:
+    """Return the tensors' numbers; -1 is None, -2 - n a list of the n that follow."""
+    made: list[int] = []
+    for each in results:
+        if isinstance(each, list | tuple):
+            made += [-2 - len(each), *_numbered(each)]
+        else:
+            made.append(-1 if each is None else int(each.slot))
+    return made
 
 
 def _tensor(each: Any) -> _Tensor:

@@ -9,33 +9,37 @@ from __future__ import annotations
 import ctypes
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from gensyn_lightning.errors import NotReproducible
-from gensyn_lightning.repops import executor, library
-from gensyn_lightning.repops.arguments import Argument, Reader, arguments_of, in_order
-from gensyn_lightning.repops.coverage import Covered, plan_for
-from gensyn_lightning.repops.library import CompiledPlan, Library
+from gensyn_lightning.repops import library
+from gensyn_lightning.repops.arguments import Reader, arguments_of, in_order, key_of, overlaps
+from gensyn_lightning.repops.coverage import Covered, WrongShape, plan_for
+from gensyn_lightning.repops.executor import Ready
+from gensyn_lightning.repops.library import Library
 from gensyn_lightning.repops.operators import load_all
-from gensyn_lightning.repops.plan import Exact, Plan
+from gensyn_lightning.repops.plan import Exact
+from gensyn_lightning.repops.shim import loader
+from gensyn_lightning.repops.shim.loader import Shim
 
 _CPU = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
 _PLANS_MAX = 4096
 _lock = threading.RLock()
 _installed: list[torch.library.Library] = []
+_operators: dict[str, Operator] = {}
 _depth = 0
+_UNKNOWN: Any = object()
 
 
 @contextmanager
 def reproducible() -> Iterator[None]:
     """Have this whole process compute by reproducible operators while the block runs."""
-    global _depth  # noqa: PLW0603
+    global _depth
     with _lock:
         _depth += 1
         if _depth == 1:
@@ -51,48 +55,105 @@ def reproducible() -> Iterator[None]:
 
 def install() -> None:
     """Register every covered operator; a process that ends with its work need not take them out."""
-    target = torch.library.Library("aten", "IMPL")
+    if _installed:
+        return
+    kernels = loaded()
+    between = None if kernels is None else loader.load()
+    operators = _all_operators()
+    for each in operators:
+        each.use(kernels, between)
+    target = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch says once that an operator is overridden: it is
-        for each in load_all().values():
-            if hasattr(torch.ops.aten, each.name.split(".")[0]):
-                target.impl(each.name, Operator(each), "CPU")
+        for each in operators:
+            target.impl(each.name, each, "CPU")  # type: ignore[no-untyped-call]
     _installed.append(target)
+    if kernels is not None and between is not None:
+        between.install([each.handle for each in operators], kernels.run_address)
 
 
 def uninstall() -> None:
     """Put torch's own operators back."""
+    if _installed and (between := loader.load()) is not None:
+        between.uninstall()
     while _installed:
-        _installed.pop()._destroy()
+        _installed.pop()._destroy()  # type: ignore[no-untyped-call]
+
+
+def _all_operators() -> list[Operator]:
+    """Return the covered operators that this torch has; each is made once and keeps its plans."""
+    for name, covered in load_all().items():
+        base, _, overload = name.partition(".")
+        packet = getattr(torch.ops.aten, base, None)
+        if name not in _operators and hasattr(packet, overload or "default"):
+            _operators[name] = Operator(covered, getattr(packet, overload or "default"))
+    return list(_operators.values())
 
 
 class Operator:
-    """One covered operator: finds or makes the plan for a call, and runs it."""
+    """One covered operator: finds or makes the plan for a call, and runs it.
 
-    def __init__(self, covered: Covered) -> None:
-        name, _, overload = covered.name.partition(".")
-        self.overload = getattr(getattr(torch.ops.aten, name), overload or "default")
-        self.stock = torch.library.get_kernel(self.overload, "CPU")
+    With the shim in front, only calls that it does not know come here.
+    """
+
+    def __init__(self, covered: Covered, overload: Any) -> None:
+        self.name = self.__name__ = covered.name
+        self.overload = overload
+        self.handle = 0
         self._covered = covered
-        self._arguments = arguments_of(self.overload._schema, covered.static)
-        self._plans: dict[Any, tuple[Plan, tuple[Library, CompiledPlan] | None] | None] = {}
-        self.__name__ = covered.name
+        self._arguments = arguments_of(overload._schema, covered.static)
+        self._words = [each.is_scalar for each in self._arguments]
+        self._written = [each.is_written for each in self._arguments]
+        self._writes = any(self._written)
+        self._returns = len(overload._schema.returns)
+        self._ready: dict[Any, Ready | None] = {}
+        self._kernels: Library | None = None
+        self._shim: Shim | None = None
+
+    def use(self, kernels: Library | None, between: Shim | None) -> None:
+        """Keep torch's own kernel, and drop plans that were made for other kernels."""
+        self.stock = torch.library.get_kernel(self.overload, "CPU")
+        if between is not None:
+            if not self.handle:
+                self.handle = between.operator(
+                    self.name, self._words, self._written, elementwise=self._covered.elementwise
+                )
+            between.keep_stock(self.handle)
+        if kernels is not self._kernels or between is not self._shim:
+            self._ready.clear()
+            if between is not None:
+                between.forget(self.handle)
+        self._kernels, self._shim = kernels, between
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        values = in_order(self._arguments, args, kwargs)
-        if self._covered.prepare is not None:
-            values = self._covered.prepare(values)
-        reader = Reader()
-        given = reader.read(self._arguments, values)
-        key = repr(reader.key)
-        if key not in self._plans:
-            self._plans[key] = self._make(reader.plan, given)
-        found = self._plans[key]
-        if found is None:
-            return self._call_stock(values)
-        return executor.run(*found, values)
+        values: Sequence[Any] = args
+        if kwargs or len(args) != len(self._words):
+            values = in_order(self._arguments, args, kwargs)
+        prepare = self._covered.prepare
+        if prepare is None:
+            return self._run(values, as_called=True)
+        given = prepare(list(values))
+        return self._run(given, as_called=_same(given, values))
 
-    def _call_stock(self, values: list[Any]) -> Any:
+    def _run(self, values: Sequence[Any], *, as_called: bool) -> Any:
+        """Run; the shim learns the plan if these arguments are those it was called with."""
+        key = key_of(self._words, values)
+        apart = True
+        if self._writes:
+            apart = not overlaps(self._arguments, values, self._covered.elementwise)
+            key = (apart, *key)
+        found = self._ready.get(key, _UNKNOWN)
+        if found is _UNKNOWN:
+            try:
+                found = self._ready[key] = self._make(values, apart)
+            except WrongShape as wrong:
+                _resize(wrong, values)
+                return self._run(values, as_called=False)
+        if as_called and self._shim is not None:
+            self._shim.learn(self.handle, None if found is None else found.address)
+        return self._call_stock(values) if found is None else found.run(values)
+
+    def _call_stock(self, values: Sequence[Any]) -> Any:
         """Call torch's own kernel; it takes tensors where a number was passed for one."""
         given = {
             each.name: torch.tensor(value)
@@ -102,25 +163,40 @@ class Operator:
         }
         return self.stock.call_boxed(_CPU, **given)
 
-    def _make(
-        self, plan: Plan, given: list[Any]
-    ) -> tuple[Plan, tuple[Library, CompiledPlan] | None] | None:
+    def _make(self, values: Sequence[Any], apart: bool) -> Ready | None:
         """Return the plan for a call, or None if stock torch computes it exactly."""
-        if len(self._plans) >= _PLANS_MAX:
-            self._plans.clear()
+        if len(self._ready) >= _PLANS_MAX:
+            self._ready.clear()
         try:
-            plan_for(self._covered, plan, given, [each.is_written for each in self._arguments])
+            reader = Reader()
+            given = reader.read(self._arguments, values)
+            plan_for(self._covered, reader.plan, given, self._written, apart=apart)
         except Exact:
             return None
         except NotReproducible as error:
-            raise refusal(self._covered.name, error) from error
-        kernels = loaded()
-        return plan, None if kernels is None else (kernels, kernels.compile(plan))
+            raise refusal(self.name, error) from error
+        reader.plan.results = reader.plan.results[: self._returns]
+        return Ready(reader.plan, self._kernels)
 
 
-@cache
+def _resize(wrong: WrongShape, values: Sequence[Any]) -> None:
+    """Give `out=` tensors the shapes of the results."""
+    for position, element, shape in wrong.resize:
+        value = values[position]
+        (value[element] if isinstance(value, list | tuple) else value).resize_(shape)
+
+
+def _same(given: Sequence[Any], values: Sequence[Any]) -> bool:
+    return all(
+        one is other
+        if not isinstance(one, list | tuple)
+        else isinstance(other, list | tuple) and len(one) == len(other) and _same(one, other)
+        for one, other in zip(given, values, strict=True)
+    )
+
+
 def loaded() -> Library | None:
-    """Return the compiled kernels, sharing torch's threads; warn once where there are none."""
+    """Return the compiled kernels, sharing torch's threads; warn where there are none."""
     found = library.load()
     if found is None:
         warnings.warn(
@@ -146,4 +222,4 @@ def _openmp() -> ctypes.CDLL:
     return ctypes.CDLL(own[0])
 
 
-__all__ = ["Argument", "Callable", "install", "reproducible", "uninstall"]
+__all__ = ["install", "reproducible", "uninstall"]

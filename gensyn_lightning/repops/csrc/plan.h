@@ -33,7 +33,7 @@ typedef struct {
   const plan_tensor *tensor;
   const plan_call *call;
   const plan_word *word; /* of all calls, one after the other */
-  const int64_t *result; /* tensor numbers; -1 is None */
+  const int64_t *result; /* tensor numbers; -1 is None, -2 - n a list of the n that follow */
 } plan;
 
 /* Run the calls in order; `base` holds the tensors' addresses, `word` all words. Returns a status. */
