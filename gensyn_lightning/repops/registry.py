@@ -30,7 +30,7 @@ from gensyn_lightning.repops.shim.loader import Shim
 _CPU = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
 _PLANS_MAX = 4096
 _lock = threading.RLock()
-_installed: list[torch.library.Library] = []
+_installed: list[tuple[torch.library.Library, Shim | None]] = []
 _operators: dict[str, Operator] = {}
 _depth = 0
 _UNKNOWN: Any = object()
@@ -67,17 +67,18 @@ def install() -> None:
         warnings.simplefilter("ignore")  # torch says once that an operator is overridden: it is
         for each in operators:
             target.impl(each.name, each, "CPU")  # type: ignore[no-untyped-call]
-    _installed.append(target)
+    _installed.append((target, between))
     if kernels is not None and between is not None:
         between.install([each.handle for each in operators], kernels.run_address)
 
 
 def uninstall() -> None:
     """Put torch's own operators back."""
-    if _installed and (between := loader.load()) is not None:
-        between.uninstall()
     while _installed:
-        _installed.pop()._destroy()  # type: ignore[no-untyped-call]
+        target, between = _installed.pop()
+        if between is not None:
+            between.uninstall()
+        target._destroy()  # type: ignore[no-untyped-call]
 
 
 def _all_operators() -> list[Operator]:
