@@ -83,6 +83,7 @@ class _Body:
         self._mark_wide_readers()
         self._choose_lanes()
         self._mark_readers_of_bits()
+        self._needed = self._read_by_expressions()
 
     def text(self) -> str:
         """Return the function."""
@@ -93,6 +94,8 @@ class _Body:
             if self._raw and each.bits_count and each.lanes in "fd":
                 lines.append(f"  r{at} = {each.lanes}_canonical(r{at});")
         for at, step in enumerate(self._program.instructions, self._first):
+            if at not in self._needed:
+                continue
             made = self._expression(at, step)
             if self._registers[at].bits_count and step.op in _MAY_BE_NAN:
                 made = f"{self._lanes(at)}_canonical({made})"
@@ -230,7 +233,7 @@ class _Body:
         if each.op in (Op.I2F, Op.I2D):
             return self._of_integer(lanes, each)
         if each.op is Op.SEL:
-            return self._choice(lanes, each)
+            return self._extreme(at, each) or self._choice(lanes, each)
         if self._is_sign_trick(each):
             return self._sign_trick(each)
         return self._integer(lanes, each)
@@ -269,6 +272,29 @@ class _Body:
         sign = "<" if each.op in (Op.FLT, Op.DLT) else "=="
         test = f"({operands[0]} {sign} {operands[1]})"
         return f"{test} & 1" if kind == "f" else f"__builtin_convertvector({test}, vi) & 1"
+
+    def _read_by_expressions(self) -> set[int]:
+        """Return the registers that are named: the tests of extremes are not."""
+        needed = {self._program.result}
+        for at in range(len(self._registers) - 1, self._first - 1, -1):
+            each = self._program.instructions[at - self._first]
+            if at in needed:
+                needed.update(each.operands[1:] if self._extreme(at, each) else each.read)
+        return needed
+
+    def _extreme(self, at: int, each: Instruction) -> str:
+        """Return the larger or the smaller of two binary32 where a choice is that, else nothing.
+
+        Where neither is smaller, it is the second: what the instructions of x86 do.
+        """
+        test = each.operands[0] - self._first
+        if each.op is not Op.SEL or test < 0 or self._lanes(at) != "f":
+            return ""
+        compared = self._program.instructions[test]
+        if compared.op is not Op.FLT or {*compared.read} != {*each.operands[1:]}:
+            return ""
+        yes, no = (self._as(side, "f") for side in each.operands[1:])
+        return f"f_{'smaller' if compared.read[0] == each.operands[1] else 'larger'}({yes}, {no})"
 
     def _choice(self, lanes: str, each: Instruction) -> str:
         wide = lanes in "dl"

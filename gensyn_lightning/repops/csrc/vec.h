@@ -114,6 +114,28 @@ INLINE vi i_select(vi mask, vi a, vi b) { return (vi)((mask & (vi)a) | (~mask & 
 INLINE vd d_select(vl mask, vd a, vd b) { return (vd)((mask & (vl)a) | (~mask & (vl)b)); }
 INLINE vl l_select(vl mask, vl a, vl b) { return (vl)((mask & (vl)a) | (~mask & (vl)b)); }
 
+/* `a < b ? a : b` and `a > b ? a : b`: the second of equal ones, and where either is NaN. */
+#if defined(__AVX512F__)
+INLINE vf f_smaller(vf a, vf b) { return (vf)_mm512_min_ps((__m512)a, (__m512)b); }
+INLINE vf f_larger(vf a, vf b) { return (vf)_mm512_max_ps((__m512)a, (__m512)b); }
+#elif defined(__AVX__)
+INLINE vf f_smaller(vf a, vf b) {
+  union { vf v; __m256 h[2]; } x = {a}, y = {b};
+  x.h[0] = _mm256_min_ps(x.h[0], y.h[0]);
+  x.h[1] = _mm256_min_ps(x.h[1], y.h[1]);
+  return x.v;
+}
+INLINE vf f_larger(vf a, vf b) {
+  union { vf v; __m256 h[2]; } x = {a}, y = {b};
+  x.h[0] = _mm256_max_ps(x.h[0], y.h[0]);
+  x.h[1] = _mm256_max_ps(x.h[1], y.h[1]);
+  return x.v;
+}
+#else
+INLINE vf f_smaller(vf a, vf b) { return f_select(a < b, a, b); }
+INLINE vf f_larger(vf a, vf b) { return f_select(a > b, a, b); }
+#endif
+
 /* Constants by their bits; the high half of what grows to 64 bits is 0. */
 INLINE vf f_word(uint32_t bits) { return (vf)i_all((int32_t)bits); }
 INLINE vd d_word(uint64_t bits) { return (vd)l_all((int64_t)bits); }
@@ -122,6 +144,10 @@ INLINE vl l_extend(vi v) { return (vl)__builtin_convertvector((vu)v, vul); }
 /* The lanes below n, as a mask. */
 INLINE vi i_below(int32_t n) { return (vi){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} < i_all(n); }
 INLINE vl l_below(int64_t n) { return (vl){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} < l_all(n); }
+
+/* The lanes in [m, n). */
+INLINE vi i_among(int64_t m, int64_t n) { return i_below((int32_t)n) & ~i_below((int32_t)m); }
+INLINE vl l_among(int64_t m, int64_t n) { return l_below(n) & ~l_below(m); }
 
 /* The even and the odd lanes, in the lower half of the result: the two sides of a step of the tree. */
 #define EVEN(v) __builtin_shufflevector(v, v, 0, 2, 4, 6, 8, 10, 12, 14, 0, 2, 4, 6, 8, 10, 12, 14)
@@ -135,10 +161,24 @@ INLINE vl l_odd(vl v) { return ODD(v); }
 #undef EVEN
 #undef ODD
 
+#if defined(__AVX512F__)
+INLINE vd d_sqrt(vd a) {
+  union { vd v; __m512d h[2]; } x = {a};
+  for (int i = 0; i < 2; i++) x.h[i] = _mm512_sqrt_pd(x.h[i]);
+  return x.v;
+}
+#elif defined(__AVX__)
+INLINE vd d_sqrt(vd a) {
+  union { vd v; __m256d h[4]; } x = {a};
+  for (int i = 0; i < 4; i++) x.h[i] = _mm256_sqrt_pd(x.h[i]);
+  return x.v;
+}
+#else
 INLINE vd d_sqrt(vd a) {
   for (int i = 0; i < LANES; i++) a[i] = __builtin_sqrt(a[i]);
   return a;
 }
+#endif
 
 /* Towards zero; NaN is 0; what does not fit is the nearest that does. */
 INLINE vl d_to_l(vd a) {

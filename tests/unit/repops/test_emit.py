@@ -17,7 +17,7 @@ import pytest
 from gensyn_lightning.repops import build, generate, interpreter, library, reference
 from gensyn_lightning.repops.dtype import Dtype
 from gensyn_lightning.repops.opcode import ARITY, DOUBLE_OPERANDS, FLOAT_OPERANDS, Op
-from gensyn_lightning.repops.word import Definition, Word, apply, as_kind, integer
+from gensyn_lightning.repops.word import Definition, Word, apply, as_kind, bits, integer, where
 
 COMPILER = shlex.split(os.environ.get("CC", "cc"))
 COUNT = 1607
@@ -63,6 +63,15 @@ DEFINITIONS = [
     for op in Op
     for kinds in {("f" if op in FLOAT_OPERANDS else "d") * ARITY[op], "ifd"[: ARITY[op]]}
 ] + [at_random(seed) for seed in range(120)]
+DEFINITIONS += [
+    Definition("smaller_first", "ff", lambda a, b: where(a < b, a, b)),
+    Definition("smaller_last", "ff", lambda a, b: where(b < a, b, a)),
+    Definition("larger_first", "ff", lambda a, b: where(b < a, a, b)),
+    Definition("larger_last", "ff", lambda a, b: where(a < b, b, a)),
+    Definition("between", "f", lambda a: where(where(a < -1.0, -1.0, a) > 1.0, 1.0, a)),
+    Definition("bits_of_larger", "ff", lambda a, b: bits(where(a < b, b, a)) + 1),
+    Definition("tested_twice", "ff", lambda a, b: bits(where(a < b, b, a)) + (a < b)),
+]
 
 
 def inputs_of(kind: str, seed: int) -> Any:
@@ -82,7 +91,7 @@ def inputs_of(kind: str, seed: int) -> Any:
         tiny, info = np.nextafter(form(0), form(1)), np.finfo(form)
         plain = [0, 0.5, 1, 1.5, 2.5, 2**23, 2**24 + 2, 2**31, 2**32, 2**63, np.inf, tiny]
         edges = np.array([*plain, info.max, info.tiny, info.tiny - tiny, 1 + info.eps], form)
-        odd = (whole(0) - np.array([6, 1 << width - 1, 1 << width - 2], whole)).view(form)
+        odd = np.array([2**width - 6, 2**width - 1, 2 ** (width - 1) - 5], whole).view(form)
         edges = np.concatenate([edges, -edges, odd, np.array([np.nan], form)])
     places = draw.random(COUNT) < 0.4
     return np.ascontiguousarray(np.where(places, draw.choice(edges, COUNT), values))
