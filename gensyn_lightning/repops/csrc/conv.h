@@ -57,7 +57,7 @@ int conv_open(const layout *l, void *const *data, int64_t index, image *to);
 int conv_geometry(const layout *l, geometry *g);
 int conv_fits(const image *big, const image *small, const image *w, const geometry *g);
 void conv_read(float *to, int64_t pitch, patch from, int64_t rows, int64_t cols);
-void conv_write(patch to, const float *from, int64_t pitch, int64_t rows, int64_t cols);
+void conv_write(patch to, float *from, int64_t pitch, int64_t rows, int64_t cols);
 void conv_window_planes(float *to, const image *v, const window *box, int64_t phases, int64_t n,
                         int64_t channel, int64_t channels);
 void conv_window_last(float *to, int64_t pitch, const image *v, const window *box, int64_t n, int64_t channel,
@@ -75,38 +75,72 @@ int conv_lanes_product(const image *out, const image *x, const image *w, const i
                        int transposed);
 int conv_lanes_weight_grad(const image *dw, const image *dy, const image *x, const geometry *g);
 
-/* The first n of sixteen lanes; the others read as 0 and are not written. */
-INLINE vf load_some(const float *p, int64_t n) {
-  if (n >= LANES) return f_load(p);
+/* A register's worth of lanes. Sums are kept in these and not in sixteen lanes of whatever registers that takes,
+ * since compilers put vectors wider than a register into memory. */
 #if defined(__AVX512F__)
-  return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+typedef __m512 part;
+#elif defined(__FMA__)
+typedef __m256 part;
+#elif defined(__aarch64__)
+typedef float32x4_t part;
 #else
-  vf v = {0};
-  for (int64_t i = 0; i < n; i++) v[i] = p[i];
-  return v;
+typedef vf part;
+#endif
+enum { PART = sizeof(part) / sizeof(float), PARTS = LANES / PART };
+
+INLINE part part_load(const float *p) { part v; memcpy(&v, p, sizeof v); return v; }
+INLINE void part_store(float *p, part v) { memcpy(p, &v, sizeof v); }
+INLINE part part_all(float s) { return s - (part){0}; }
+INLINE part part_add(part a, part b) { return a + b; }
+INLINE part part_fma(part a, part b, part c) {
+#if defined(__AVX512F__)
+  return _mm512_fmadd_ps(a, b, c);
+#elif defined(__FMA__)
+  return _mm256_fmadd_ps(a, b, c);
+#elif defined(__aarch64__)
+  return vfmaq_f32(c, a, b);
+#else
+  return f_fma(a, b, c);
 #endif
 }
 
-INLINE void store_some(float *p, vf v, int64_t n) {
-  if (n >= LANES) {
-    f_store(p, v);
+/* The first n lanes; the others read as 0 and are not written. */
+INLINE part part_load_some(const float *p, int64_t n) {
+  if (n >= PART) return part_load(p);
+#if defined(__AVX512F__)
+  return _mm512_maskz_loadu_ps((__mmask16)((1u << MAX(n, 0)) - 1), p);
+#else
+  float some[PART] = {0};
+  for (int64_t i = 0; i < n; i++) some[i] = p[i];
+  return part_load(some);
+#endif
+}
+
+INLINE void part_store_some(float *p, part v, int64_t n) {
+  if (n >= PART) {
+    part_store(p, v);
     return;
   }
 #if defined(__AVX512F__)
-  _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+  _mm512_mask_storeu_ps(p, (__mmask16)((1u << MAX(n, 0)) - 1), v);
 #else
-  for (int64_t i = 0; i < n; i++) p[i] = v[i];
+  float some[PART];
+  part_store(some, v);
+  for (int64_t i = 0; i < n; i++) p[i] = some[i];
 #endif
 }
 
+INLINE part part_canonical(part v) {
 #if defined(__AVX512F__)
-INLINE vf canonical(vf v) {
-  __m512 f = (__m512)v;
-  return (vf)_mm512_mask_mov_ps(f, _mm512_cmp_ps_mask(f, f, _CMP_UNORD_Q), _mm512_set1_ps(__builtin_nanf("")));
-}
+  return _mm512_mask_mov_ps(v, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), _mm512_set1_ps(__builtin_nanf("")));
+#elif defined(__AVX2__)
+  return _mm256_blendv_ps(v, _mm256_set1_ps(__builtin_nanf("")), _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+#elif defined(__aarch64__)
+  return vbslq_f32(vceqq_f32(v, v), v, vdupq_n_f32(__builtin_nanf("")));
 #else
-INLINE vf canonical(vf v) { return f_canonical(v); }
+  return f_canonical(v);
 #endif
+}
 
 /* The number of vectors that n channels of one group are computed in. */
 static inline int64_t lanes_for(int64_t channels) {

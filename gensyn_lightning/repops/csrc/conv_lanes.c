@@ -65,27 +65,29 @@ size_t conv_lay_out_bytes(const window *box, const spread *s, int64_t js) {
 INLINE void lanes_chain(int rows, const float *x, int64_t step, const term *terms, int64_t count, const float *w,
                         float *out, int64_t out_step) {
   for (int64_t k = 0; k < count; k += CHUNK) {
-    vf sum[8];
+    part sum[8];
 #pragma GCC unroll 8
-    for (int r = 0; r < rows; r++) sum[r] = (vf){0};
+    for (int r = 0; r < rows; r++) sum[r] = (part){0};
     for (int64_t i = k; i < MIN(count, k + CHUNK); i++) {
-      vf b = f_load(w + terms[i].weight);
+      part b = part_load(w + terms[i].weight);
 #pragma GCC unroll 8
-      for (int r = 0; r < rows; r++) sum[r] = f_fma(f_load(x + terms[i].source + r * step), b, sum[r]);
+      for (int r = 0; r < rows; r++) sum[r] = part_fma(part_load(x + terms[i].source + r * step), b, sum[r]);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
-      f_store(out + r * out_step, k ? f_load(out + r * out_step) + sum[r] : sum[r]);
+      part_store(out + r * out_step, k ? part_add(part_load(out + r * out_step), sum[r]) : sum[r]);
   }
 }
 
-/* `width` positions, `step` apart in the source and `out_step` apart in the output. */
+/* `width` positions, `step` apart in the source and `out_step` apart in the output, a register of lanes at a time. */
 static void lanes_row(const float *x, int64_t step, const term *terms, int64_t count, const float *w, float *out,
                       int64_t out_step, int64_t width) {
-  int64_t i = 0;
-  for (; i + 8 <= width; i += 8) lanes_chain(8, x + i * step, step, terms, count, w, out + i * out_step, out_step);
-  for (; i + 4 <= width; i += 4) lanes_chain(4, x + i * step, step, terms, count, w, out + i * out_step, out_step);
-  for (; i < width; i++) lanes_chain(1, x + i * step, step, terms, count, w, out + i * out_step, out_step);
+  for (int64_t j = 0; j < LANES; j += PART, x += PART, w += PART, out += PART) {
+    int64_t i = 0;
+    for (; i + 8 <= width; i += 8) lanes_chain(8, x + i * step, step, terms, count, w, out + i * out_step, out_step);
+    for (; i + 4 <= width; i += 4) lanes_chain(4, x + i * step, step, terms, count, w, out + i * out_step, out_step);
+    for (; i < width; i++) lanes_chain(1, x + i * step, step, terms, count, w, out + i * out_step, out_step);
+  }
 }
 
 typedef struct {

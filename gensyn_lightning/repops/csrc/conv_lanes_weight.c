@@ -18,21 +18,23 @@ typedef struct {
 typedef struct {
   const plan *p;
   int64_t block, j, first, taps, offset[TAPS_MAX];
-  vf part[TAPS_MAX], sum[TAPS_MAX]; /* the running chain and the chunks before it */
+  float part[TAPS_MAX][LANES], sum[TAPS_MAX][LANES]; /* the running chain and the chunks before it */
   int64_t term;                     /* how many terms have been taken */
 } kernel_sum;
 
 INLINE void taps_chain(int taps, kernel_sum *k, const float *x, int64_t step, const float *dy, int64_t count) {
-  vf part[TAPS_MAX];
+  for (int64_t j = 0; j < LANES; j += PART) {
+    part sum[TAPS_MAX];
 #pragma GCC unroll 12
-  for (int t = 0; t < taps; t++) part[t] = k->part[t];
-  for (int64_t i = 0; i < count; i++) {
-    vf b = f_load(dy + i * LANES);
+    for (int t = 0; t < taps; t++) sum[t] = part_load(k->part[t] + j);
+    for (int64_t i = 0; i < count; i++) {
+      part b = part_load(dy + i * LANES + j);
 #pragma GCC unroll 12
-    for (int t = 0; t < taps; t++) part[t] = f_fma(f_load(x + i * step + k->offset[t]), b, part[t]);
+      for (int t = 0; t < taps; t++) sum[t] = part_fma(part_load(x + i * step + k->offset[t] + j), b, sum[t]);
+    }
+#pragma GCC unroll 12
+    for (int t = 0; t < taps; t++) part_store(k->part[t] + j, sum[t]);
   }
-#pragma GCC unroll 12
-  for (int t = 0; t < taps; t++) k->part[t] = part[t];
 }
 
 static void chain(kernel_sum *k, const float *x, int64_t step, const float *dy, int64_t count) {
@@ -53,10 +55,11 @@ static void chain(kernel_sum *k, const float *x, int64_t step, const float *dy, 
 }
 
 static void end_chunk(kernel_sum *k) {
-  for (int64_t t = 0; t < k->taps; t++) {
-    k->sum[t] = k->term <= CHUNK ? k->part[t] : k->sum[t] + k->part[t];
-    k->part[t] = (vf){0};
-  }
+  for (int64_t t = 0; t < k->taps; t++)
+    for (int l = 0; l < LANES; l++) {
+      k->sum[t][l] = k->term <= CHUNK ? k->part[t][l] : k->sum[t][l] + k->part[t][l];
+      k->part[t][l] = 0;
+    }
 }
 
 /* A row of positions, cut where chunks end. */
@@ -98,16 +101,14 @@ static int take_band(kernel_sum *k, int64_t n, int64_t d, int64_t first, int64_t
   return DONE;
 }
 
-static void put(const kernel_sum *k) {
+static void put(kernel_sum *k) {
   const image *dw = k->p->dw;
   const int64_t *s = dw->stride, *size = dw->size + 2;
   int64_t channel = k->block * LANES, lanes = MIN(LANES, dw->size[0] - channel);
   for (int64_t t = 0; t < k->taps; t++) {
     int64_t tap = k->first + t, at = channel * s[0] + k->j * s[1] + tap / (size[1] * size[2]) * s[2] +
                                      tap / size[2] % size[1] * s[3] + tap % size[2] * s[4];
-    float sum[LANES];
-    f_store(sum, k->sum[t]);
-    conv_write((patch){element(dw, at), dw->dtype, 1, s[0]}, sum, LANES, 1, lanes);
+    conv_write((patch){element(dw, at), dw->dtype, 1, s[0]}, k->sum[t], LANES, 1, lanes);
   }
 }
 
@@ -124,9 +125,7 @@ static void kernel_task(const void *arg, int64_t index) {
           p->failed = 1;
           return;
         }
-  if (k.term % CHUNK) {
-    end_chunk(&k);
-  }
+  if (k.term % CHUNK) end_chunk(&k);
   put(&k);
 }
 

@@ -36,79 +36,102 @@ int conv_fits(const image *big, const image *small, const image *w, const geomet
 static float widen(uint16_t h, int64_t dtype) { return dtype == BF16 ? from_bf16(h) : from_f16(h); }
 static uint16_t narrow(float f, int64_t dtype) { return dtype == BF16 ? to_bf16(f) : to_f16(f); }
 
-/* Interleave words or pairs of words within quarters, or gather every other quarter: each is one instruction or
- * two on any vector unit. */
-#define WORDS_LOW(A, B) __builtin_shufflevector(A, B, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29)
-#define WORDS_HIGH(A, B) __builtin_shufflevector(A, B, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31)
-#define PAIRS_LOW(A, B) __builtin_shufflevector(A, B, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29)
-#define PAIRS_HIGH(A, B) __builtin_shufflevector(A, B, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31)
-#define QUARTERS_EVEN(A, B) __builtin_shufflevector(A, B, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27)
-#define QUARTERS_ODD(A, B) __builtin_shufflevector(A, B, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31)
+/* Squares are turned in registers of a fixed number of floats: by words and pairs of words within quarters of four,
+ * then by quarters. Each pattern is one instruction. */
+#if defined(__AVX512F__)
+enum { SQUARE = 16 };
+#define WORDS_LOW 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29
+#define WORDS_HIGH 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31
+#define PAIRS_LOW 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
+#define PAIRS_HIGH 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
+#define QUARTERS_EVEN 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27
+#define QUARTERS_ODD 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31
+#elif defined(__AVX2__)
+enum { SQUARE = 8 };
+#define WORDS_LOW 0, 8, 1, 9, 4, 12, 5, 13
+#define WORDS_HIGH 2, 10, 3, 11, 6, 14, 7, 15
+#define PAIRS_LOW 0, 1, 8, 9, 4, 5, 12, 13
+#define PAIRS_HIGH 2, 3, 10, 11, 6, 7, 14, 15
+#define QUARTERS_EVEN 0, 1, 2, 3, 8, 9, 10, 11
+#define QUARTERS_ODD 4, 5, 6, 7, 12, 13, 14, 15
+#else
+enum { SQUARE = 4 };
+#define WORDS_LOW 0, 4, 1, 5
+#define WORDS_HIGH 2, 6, 3, 7
+#define PAIRS_LOW 0, 1, 4, 5
+#define PAIRS_HIGH 2, 3, 6, 7
+#endif
+typedef float row __attribute__((vector_size(4 * SQUARE)));
+#define MIX(A, B, PATTERN) __builtin_shufflevector(A, B, PATTERN)
 
-/* Sixteen vectors become their transpose: first within blocks of four by four, then the blocks. */
-INLINE void transpose(vf *v) {
+INLINE void transpose(row *v) {
 #pragma GCC unroll 4
-  for (int i = 0; i < LANES; i += 4) {
-    vf a = WORDS_LOW(v[i], v[i + 1]), b = WORDS_HIGH(v[i], v[i + 1]);
-    vf c = WORDS_LOW(v[i + 2], v[i + 3]), d = WORDS_HIGH(v[i + 2], v[i + 3]);
-    v[i] = PAIRS_LOW(a, c), v[i + 1] = PAIRS_HIGH(a, c), v[i + 2] = PAIRS_LOW(b, d), v[i + 3] = PAIRS_HIGH(b, d);
+  for (int i = 0; i < SQUARE; i += 4) {
+    row a = MIX(v[i], v[i + 1], WORDS_LOW), b = MIX(v[i], v[i + 1], WORDS_HIGH);
+    row c = MIX(v[i + 2], v[i + 3], WORDS_LOW), d = MIX(v[i + 2], v[i + 3], WORDS_HIGH);
+    v[i] = MIX(a, c, PAIRS_LOW), v[i + 1] = MIX(a, c, PAIRS_HIGH);
+    v[i + 2] = MIX(b, d, PAIRS_LOW), v[i + 3] = MIX(b, d, PAIRS_HIGH);
   }
+#if defined(__AVX512F__)
 #pragma GCC unroll 4
   for (int i = 0; i < 4; i++) {
-    vf a = QUARTERS_EVEN(v[i], v[i + 4]), b = QUARTERS_EVEN(v[i + 8], v[i + 12]);
-    vf c = QUARTERS_ODD(v[i], v[i + 4]), d = QUARTERS_ODD(v[i + 8], v[i + 12]);
-    v[i] = QUARTERS_EVEN(a, b), v[i + 4] = QUARTERS_EVEN(c, d);
-    v[i + 8] = QUARTERS_ODD(a, b), v[i + 12] = QUARTERS_ODD(c, d);
+    row a = MIX(v[i], v[i + 4], QUARTERS_EVEN), b = MIX(v[i + 8], v[i + 12], QUARTERS_EVEN);
+    row c = MIX(v[i], v[i + 4], QUARTERS_ODD), d = MIX(v[i + 8], v[i + 12], QUARTERS_ODD);
+    v[i] = MIX(a, b, QUARTERS_EVEN), v[i + 4] = MIX(c, d, QUARTERS_EVEN);
+    v[i + 8] = MIX(a, b, QUARTERS_ODD), v[i + 12] = MIX(c, d, QUARTERS_ODD);
   }
+#elif defined(__AVX2__)
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; i++) {
+    row a = v[i], b = v[i + 4];
+    v[i] = MIX(a, b, QUARTERS_EVEN), v[i + 4] = MIX(a, b, QUARTERS_ODD);
+  }
+#endif
 }
 
-/* to[r][c] = from[c][r] for sixteen rows and columns. Kept out of line: inlined into its loops, every
- * address becomes a variable of its own. */
-#define TRANSPOSE_BLOCK(NAME, FINISH)                                                                              \
-  static __attribute__((noinline)) void NAME(float *to, int64_t to_pitch, const float *from, int64_t from_pitch) { \
-    vf v[LANES];                                                                                                   \
-    _Pragma("GCC unroll 16") for (int c = 0; c < LANES; c++, from += from_pitch) v[c] = f_load(from);              \
-    transpose(v);                                                                                                  \
-    _Pragma("GCC unroll 16") for (int r = 0; r < LANES; r++, to += to_pitch) f_store(to, FINISH(v[r]));            \
-  }
-TRANSPOSE_BLOCK(transpose_plain, )
-TRANSPOSE_BLOCK(transpose_canonical, canonical)
-
-/* The same for fewer rows and columns, through a full block on the stack. */
-static void transpose_edge(float *to, int64_t to_pitch, const float *from, int64_t from_pitch, int64_t rows,
-                           int64_t cols) {
-  vf in[LANES], out[LANES];
-  for (int64_t c = 0; c < cols; c++) in[c] = load_some(from + c * from_pitch, rows);
-  for (int64_t c = cols; c < LANES; c++) in[c] = (vf){0};
-  transpose_canonical((float *)out, LANES, (const float *)in, LANES);
-  for (int64_t r = 0; r < rows; r++) store_some(to + r * to_pitch, out[r], cols);
+/* to[r][c] = from[c][r] for a square. Kept out of line: inlined into its loops, every address
+ * becomes a variable of its own. */
+static __attribute__((noinline)) void turn_square(float *to, int64_t to_pitch, const float *from, int64_t from_pitch) {
+  row v[SQUARE];
+#pragma GCC unroll 16
+  for (int c = 0; c < SQUARE; c++, from += from_pitch) memcpy(&v[c], from, sizeof v[c]);
+  transpose(v);
+#pragma GCC unroll 16
+  for (int r = 0; r < SQUARE; r++, to += to_pitch) memcpy(to, &v[r], sizeof v[r]);
 }
 
-/* How far ahead to fetch the sixteen rows: too many for the processor to follow by itself. */
-enum { AHEAD = 4 * LANES };
+/* Fewer rows or columns go through a full square on the stack. */
+static void turn_edge(float *to, int64_t to_pitch, const float *from, int64_t from_pitch, int64_t rows,
+                      int64_t cols) {
+  float in[SQUARE][SQUARE] = {{0}}, out[SQUARE][SQUARE];
+  for (int64_t c = 0; c < cols; c++)
+    for (int64_t r = 0; r < rows; r += PART)
+      part_store_some(&in[c][r], part_load_some(from + c * from_pitch + r, rows - r), SQUARE - r);
+  turn_square(out[0], SQUARE, in[0], SQUARE);
+  for (int64_t r = 0; r < rows; r++)
+    for (int64_t c = 0; c < cols; c += PART) part_store_some(to + r * to_pitch + c, part_load_some(&out[r][c], SQUARE - c), cols - c);
+}
 
-typedef void block(float *to, int64_t to_pitch, const float *from, int64_t from_pitch);
+/* How far ahead to fetch the rows: too many for the processor to follow by itself. */
+enum { AHEAD = 64 };
 
 static void transpose_all(float *to, int64_t to_pitch, const float *from, int64_t from_pitch, int64_t rows,
-                          int64_t cols, block *whole) {
-  for (int64_t c = 0; c < cols; c += LANES)
-    for (int64_t r = 0; r < rows; r += LANES) {
+                          int64_t cols) {
+  for (int64_t c = 0; c < cols; c += SQUARE)
+    for (int64_t r = 0; r < rows; r += SQUARE) {
       float *into = to + r * to_pitch + c;
       const float *out_of = from + c * from_pitch + r;
-      if (rows - r >= LANES && cols - c >= LANES) {
-        for (int64_t i = 0; i < LANES && rows - r > AHEAD; i++) __builtin_prefetch(out_of + i * from_pitch + AHEAD);
-        whole(into, to_pitch, out_of, from_pitch);
-      } else {
-        transpose_edge(into, to_pitch, out_of, from_pitch, MIN(rows - r, LANES), MIN(cols - c, LANES));
+      if (rows - r < SQUARE || cols - c < SQUARE) {
+        turn_edge(into, to_pitch, out_of, from_pitch, MIN(rows - r, SQUARE), MIN(cols - c, SQUARE));
+        continue;
       }
+      for (int64_t i = 0; i < SQUARE && rows - r > AHEAD; i++) __builtin_prefetch(out_of + i * from_pitch + AHEAD);
+      turn_square(into, to_pitch, out_of, from_pitch);
     }
 }
 
-INLINE void copy_row(float *to, const float *from, int64_t n, int finish) {
-  for (int64_t i = 0; i < n; i += LANES) {
-    vf v = load_some(from + i, n - i);
-    store_some(to + i, finish ? canonical(v) : v, n - i);
-  }
+INLINE void copy_row(float *to, const float *from, int64_t n) {
+  for (int64_t i = 0; i < n; i += PART) part_store_some(to + i, part_load_some(from + i, n - i), n - i);
 }
 
 /* to[r * pitch + c] = from[r][c]. */
@@ -119,29 +142,36 @@ void conv_read(float *to, int64_t pitch, patch from, int64_t rows, int64_t cols)
     for (int64_t r = 0; r < rows; r++)
       for (int64_t c = 0; c < cols; c++) to[r * pitch + c] = widen(half[r * from.row + c * from.col], from.dtype);
   } else if (from.col == 1 || cols == 1) {
-    for (int64_t r = 0; r < rows; r++) copy_row(to + r * pitch, wide + r * from.row, cols, 0);
+    for (int64_t r = 0; r < rows; r++) copy_row(to + r * pitch, wide + r * from.row, cols);
   } else if (from.row == 1) {
-    transpose_all(to, pitch, wide, from.col, rows, cols, transpose_plain);
+    transpose_all(to, pitch, wide, from.col, rows, cols);
   } else {
     for (int64_t r = 0; r < rows; r++)
       for (int64_t c = 0; c < cols; c++) to[r * pitch + c] = wide[r * from.row + c * from.col];
   }
 }
 
-/* to[r][c] = from[r * pitch + c], every NaN the canonical one. */
-void conv_write(patch to, const float *from, int64_t pitch, int64_t rows, int64_t cols) {
+/* to[r][c] = from[r * pitch + c], every NaN the canonical one: made so in `from`, which the caller gives up. */
+void conv_write(patch to, float *from, int64_t pitch, int64_t rows, int64_t cols) {
   float *wide = (float *)to.at;
   uint16_t *half = (uint16_t *)to.at;
   if (to.dtype != F32) {
     for (int64_t r = 0; r < rows; r++)
       for (int64_t c = 0; c < cols; c++) half[r * to.row + c * to.col] = narrow(from[r * pitch + c], to.dtype);
-  } else if (to.col == 1) {
-    for (int64_t r = 0; r < rows; r++) copy_row(wide + r * to.row, from + r * pitch, cols, 1);
+    return;
+  }
+  for (int64_t r = 0; r < rows; r++)
+    for (int64_t c = 0; c < cols; c += PART) {
+      float *at = from + r * pitch + c;
+      part_store_some(at, part_canonical(part_load_some(at, cols - c)), cols - c);
+    }
+  if (to.col == 1) {
+    for (int64_t r = 0; r < rows; r++) copy_row(wide + r * to.row, from + r * pitch, cols);
   } else if (to.row == 1) {
-    transpose_all(wide, to.col, from, pitch, cols, rows, transpose_canonical);
+    transpose_all(wide, to.col, from, pitch, cols, rows);
   } else {
     for (int64_t c = 0; c < cols; c++)
-      for (int64_t r = 0; r < rows; r++) wide[r * to.row + c * to.col] = canonical1(from[r * pitch + c]);
+      for (int64_t r = 0; r < rows; r++) wide[r * to.row + c * to.col] = from[r * pitch + c];
   }
 }
 

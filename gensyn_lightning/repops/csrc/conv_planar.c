@@ -6,7 +6,7 @@
  */
 #include "conv_product.h"
 
-enum { BAND_POSITIONS = 512 };
+enum { BAND_POSITIONS = 512, PLANAR_PARTS = TILE_VECTORS * PARTS };
 
 /* Units are bands of rows of one image. */
 void conv_planar_divide(product *p, int64_t images) {
@@ -24,40 +24,41 @@ typedef struct {
   int64_t rows;
 } band;
 
-INLINE void sums(int channels, int vectors, const product *p, const float *x, const float *w, vf (*sum)[TILE_VECTORS]) {
+INLINE void sums(int channels, int parts, const product *p, const float *x, const float *w,
+                 part (*sum)[PLANAR_PARTS]) {
   for (int64_t k = 0; k < p->terms; k += CHUNK) {
-    vf part[PLANAR_ROWS][TILE_VECTORS];
+    part made[PLANAR_ROWS][PLANAR_PARTS];
 #pragma GCC unroll 8
     for (int r = 0; r < channels; r++)
-#pragma GCC unroll 2
-      for (int j = 0; j < vectors; j++) part[r][j] = (vf){0};
+#pragma GCC unroll 4
+      for (int j = 0; j < parts; j++) made[r][j] = (part){0};
     for (int64_t i = k; i < MIN(p->terms, k + CHUNK); i++) {
-      vf a[TILE_VECTORS];
-#pragma GCC unroll 2
-      for (int j = 0; j < vectors; j++) a[j] = f_load(x + p->offset[i] + LANES * j);
+      part a[PLANAR_PARTS];
+#pragma GCC unroll 4
+      for (int j = 0; j < parts; j++) a[j] = part_load(x + p->offset[i] + PART * j);
 #pragma GCC unroll 8
       for (int r = 0; r < channels; r++) {
-        vf b = f_all(w[i * p->lanes + r]);
-#pragma GCC unroll 2
-        for (int j = 0; j < vectors; j++) part[r][j] = f_fma(a[j], b, part[r][j]);
+        part b = part_all(w[i * p->lanes + r]);
+#pragma GCC unroll 4
+        for (int j = 0; j < parts; j++) made[r][j] = part_fma(a[j], b, made[r][j]);
       }
     }
 #pragma GCC unroll 8
     for (int r = 0; r < channels; r++)
-#pragma GCC unroll 2
-      for (int j = 0; j < vectors; j++) sum[r][j] = k ? sum[r][j] + part[r][j] : part[r][j];
+#pragma GCC unroll 4
+      for (int j = 0; j < parts; j++) sum[r][j] = k ? part_add(sum[r][j], made[r][j]) : made[r][j];
   }
 }
 
-INLINE void piece(int channels, int vectors, const band *b, const float *x, float *out, int64_t width) {
-  vf sum[PLANAR_ROWS][TILE_VECTORS] = {0};
-  sums(channels, vectors, b->p, x, b->w, sum);
+INLINE void piece(int channels, int parts, const band *b, const float *x, float *out, int64_t width) {
+  part sum[PLANAR_ROWS][PLANAR_PARTS] = {0};
+  sums(channels, parts, b->p, x, b->w, sum);
 #pragma GCC unroll 8
   for (int r = 0; r < channels; r++)
-#pragma GCC unroll 2
-    for (int j = 0; j < vectors; j++) {
-      vf v = b->bias ? sum[r][j] + f_all(b->bias[r]) : sum[r][j];
-      store_some(out + r * b->p->out.stride[1] + LANES * j, canonical(v), width - LANES * j);
+#pragma GCC unroll 4
+    for (int j = 0; j < parts; j++) {
+      part v = b->bias ? part_add(sum[r][j], part_all(b->bias[r])) : sum[r][j];
+      part_store_some(out + r * b->p->out.stride[1] + PART * j, part_canonical(v), width - PART * j);
     }
 }
 
@@ -68,8 +69,8 @@ INLINE void run_band(int channels, const band *b) {
     float *out = b->out + h * b->p->out.stride[3];
     int64_t i = 0;
     for (; width - i > LANES * (TILE_VECTORS - 1); i += LANES * TILE_VECTORS)
-      piece(channels, TILE_VECTORS, b, x + i, out + i, width - i);
-    if (i < width) piece(channels, 1, b, x + i, out + i, width - i);
+      piece(channels, PLANAR_PARTS, b, x + i, out + i, width - i);
+    if (i < width) piece(channels, PARTS, b, x + i, out + i, width - i);
   }
 }
 

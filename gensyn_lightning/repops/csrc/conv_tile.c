@@ -6,38 +6,41 @@
  */
 #include "conv.h"
 
-INLINE void chain(int rows, int vectors, int64_t step, const float *x, const int64_t *offset, int64_t terms,
-                  const float *w, vf (*sum)[TILE_VECTORS]) {
+enum { TILE_PARTS = TILE_VECTORS * PARTS };
+
+INLINE void chain(int rows, int parts, int64_t step, const float *x, const int64_t *offset, int64_t terms,
+                  const float *w, part (*sum)[TILE_PARTS]) {
 #pragma GCC unroll 16
   for (int r = 0; r < rows; r++)
-#pragma GCC unroll 2
-    for (int j = 0; j < vectors; j++) sum[r][j] = (vf){0};
-  for (int64_t k = 0; k < terms; k++, w += LANES * vectors) {
+#pragma GCC unroll 4
+    for (int j = 0; j < parts; j++) sum[r][j] = (part){0};
+  for (int64_t k = 0; k < terms; k++, w += PART * parts) {
     const float *at = x + offset[k];
-    vf b[TILE_VECTORS];
-#pragma GCC unroll 2
-    for (int j = 0; j < vectors; j++) b[j] = f_load(w + LANES * j);
+    part b[TILE_PARTS];
+#pragma GCC unroll 4
+    for (int j = 0; j < parts; j++) b[j] = part_load(w + PART * j);
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++) {
-      vf a = f_all(at[r * step]);
-#pragma GCC unroll 2
-      for (int j = 0; j < vectors; j++) sum[r][j] = f_fma(a, b[j], sum[r][j]);
+      part a = part_all(at[r * step]);
+#pragma GCC unroll 4
+      for (int j = 0; j < parts; j++) sum[r][j] = part_fma(a, b[j], sum[r][j]);
     }
   }
 }
 
 INLINE void chunks(int rows, int vectors, int64_t step, const float *x, const int64_t *offset, int64_t terms,
                    const float *w, float *sum, int first) {
+  int parts = vectors * PARTS;
   for (int64_t k = 0; k < terms; k += CHUNK) {
-    vf part[TILE_ROWS][TILE_VECTORS];
-    chain(rows, vectors, step, x, offset + k, MIN(terms - k, CHUNK), w + k * LANES * vectors, part);
+    part made[TILE_ROWS][TILE_PARTS];
+    chain(rows, parts, step, x, offset + k, MIN(terms - k, CHUNK), w + k * LANES * vectors, made);
     int keep = first && k == 0;
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
-#pragma GCC unroll 2
-      for (int j = 0; j < vectors; j++) {
-        float *at = sum + (r * vectors + j) * LANES;
-        f_store(at, keep ? part[r][j] : f_load(at) + part[r][j]);
+#pragma GCC unroll 4
+      for (int j = 0; j < parts; j++) {
+        float *at = sum + (r * parts + j) * PART;
+        part_store(at, keep ? made[r][j] : part_add(part_load(at), made[r][j]));
       }
   }
 }

@@ -149,7 +149,7 @@ static void write_task(const void *arg, int64_t block) {
   const int64_t *s = dw->stride, *k = dw->size + 2;
   int64_t taps = volume(k), lane = block % p->blocks * p->lanes, lanes = MIN(p->lanes, p->channels - lane);
   int64_t at = (block / p->blocks * p->channels + lane) * s[0];
-  const float *sum = p->sum + block * p->rows * p->lanes;
+  float *sum = p->sum + block * p->rows * p->lanes;
   if (taps > 1 && s[4] == 1 && s[3] == k[2] && s[2] == k[1] * k[2]) {
     for (int64_t c = 0; c < p->depth; c++)
       conv_write((patch){element(dw, at + c * s[1]), dw->dtype, 1, s[0]}, sum + c * p->lanes, p->depth * p->lanes,
