@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -100,7 +101,29 @@ def overlaps(
     An operator that works place by place may be given the very same view twice. What two tensors
     span is compared, not their elements: at worst a copy is made in vain.
     """
-    extents = sorted(_extents(arguments, values), key=lambda each: each[:2])
+    spans = sorted(
+        _span(each)
+        for value in values
+        for each in (value if isinstance(value, list | tuple) else (value,))
+        if isinstance(each, torch.Tensor)
+    )
+    if all(before[1] <= after[0] for before, after in pairwise(spans)):
+        return False
+    return _meet(sorted(_extents(arguments, values), key=lambda each: each[:2]), elementwise)
+
+
+def _span(value: torch.Tensor) -> tuple[int, int]:
+    begin = value.data_ptr()
+    if value.is_contiguous():
+        return begin, begin + value.nbytes
+    if not value.numel():
+        return begin, begin
+    last = sum((n - 1) * step for n, step in zip(value.shape, value.stride(), strict=True))
+    return begin, begin + (last + 1) * value.element_size()
+
+
+def _meet(extents: Sequence[Extent], elementwise: bool) -> bool:
+    """Return whether a written extent meets another; they are sorted by begin, then by end."""
     any_end = written_end = 0
     at = 0
     while at < len(extents):
@@ -121,11 +144,8 @@ def _extents(arguments: Sequence[Argument], values: Sequence[Any]) -> list[Exten
     for argument, value in zip(arguments, values, strict=True):
         for each in value if isinstance(value, list | tuple) else [value]:
             if isinstance(each, torch.Tensor) and each.numel():
-                shape, strides = each.shape, each.stride()
-                last = sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
-                begin = each.data_ptr()
-                end = begin + (last + 1) * each.element_size()
-                found.append((begin, end, each.dtype, shape, strides, argument.is_written))
+                view = (each.dtype, each.shape, each.stride(), argument.is_written)
+                found.append((*_span(each), *view))
     return found
 
 

@@ -40,6 +40,7 @@ class Ready:
 
     __slots__ = (
         "_base",
+        "_slot",
         "_tensors",
         "_words",
         "_words_form",
@@ -59,6 +60,8 @@ class Ready:
             else (*each.argument, (), None)
             for each in plan.tensors
         ]
+        single = plan.results[0] if len(plan.results) == 1 else None
+        self._slot = single.slot if isinstance(single, Operand) else None
         self._words = [each for call in plan.calls for each in call.words]
         self._base = struct.Struct(f"{len(plan.tensors)}Q")
         self._words_form = struct.Struct(f"{len(self._words)}Q")
@@ -72,7 +75,7 @@ class Ready:
             else:
                 value = values[at]
                 tensors.append(value[one] if isinstance(value, list | tuple) else value)
-        words = [word(each, values) for each in self._words]
+        words = [word(each, values) for each in self._words] if self._words else []
         if self.kernels is None or self.address is None:
             _run_reference(self.plan, tensors, words)
         else:
@@ -82,6 +85,8 @@ class Ready:
             if status:
                 kind, message = _ERRORS[status]
                 raise kind(message)
+        if self._slot is not None:
+            return tensors[self._slot]
         made = [_result(each, tensors) for each in self.plan.results]
         if not made:
             return None
