@@ -145,7 +145,7 @@ void gemm_pack_a(float *to, const matrix *a, int64_t row, int64_t rows, int64_t 
 /* Rows [k, k + depth) and columns [col, col + cols) of b. */
 void gemm_pack_b(float *to, const matrix *b, int64_t k, int64_t depth, int64_t col, int64_t cols);
 
-/* Products with one row (or up to four, where columns of B are adjacent), for which packing would cost more than
+/* Products with one row (or up to eight, where columns of B are adjacent), for which packing would cost more than
  * the product. gemm_is_vector says whether gemm_vector takes p. */
 int gemm_is_vector(const product *p);
 int gemm_vector(const product *p);

@@ -7,7 +7,7 @@
 #include "gemm_turn.h"
 
 /* Rows, spans side by side, terms of a cache line, and columns whose sums stay in the first-level cache. */
-enum { FEW = 4, STREAMS = 4, LINE = 16, STRIP = 2048, APART = CHUNK + LINE };
+enum { FEW = 8, STREAMS = 4, LINE = 16, STRIP = 2048, APART = CHUNK + LINE };
 
 #define UNROLL _Pragma("GCC unroll 16")
 
@@ -151,13 +151,21 @@ static void one_row(const pass *p, int64_t n) {
   if (j < n) narrow_columns(p, n - SPAN);
 }
 
-/* The last spans overlap those before them; what is done twice has the same bits. */
+/* All columns, `spans` spans at a time. The last ones overlap those before them; what is done twice has the same
+ * bits. */
+INLINE void all_columns(const pass *p, int64_t n, const int spans, const int rows) {
+  for (int64_t at = 0; at < n; at += spans * SPAN) wide_columns(p, MIN(at, n - spans * SPAN), spans, rows);
+}
+
 static void few_rows(const pass *p, int64_t n, int64_t rows) {
-  for (int64_t at = 0, j; at < n; at += 2 * SPAN) {
-    j = MIN(at, n - 2 * SPAN);
-    if (rows == 2) wide_columns(p, j, 2, 2);
-    else if (rows == 3) wide_columns(p, j, 2, 3);
-    else wide_columns(p, j, 2, 4);
+  switch (rows) {
+    case 2: all_columns(p, n, 2, 2); break;
+    case 3: all_columns(p, n, 2, 3); break;
+    case 4: all_columns(p, n, 2, 4); break;
+    case 5: all_columns(p, n, 1, 5); break;
+    case 6: all_columns(p, n, 1, 6); break;
+    case 7: all_columns(p, n, 1, 7); break;
+    default: all_columns(p, n, 1, 8);
   }
 }
 
