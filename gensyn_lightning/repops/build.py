@@ -24,7 +24,7 @@ MARCH = {
     "x86-64-v2": ["-march=x86-64-v2"],
     "x86-64-v3": ["-march=x86-64-v3"],
     "x86-64-v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
-    "aarch64": ["-march=armv8-a"],
+    "aarch64": ["-mcpu=generic"],
 }
 FLAGS = [
     "-O3",
