@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from gensyn_lightning.repops import emit
 from gensyn_lightning.repops.word import Definition
 
+AHEAD = 1024  # elements a loop over long rows asks for in advance
 _C = {"f": "float", "i": "int64_t", "d": "double"}
 _LANES = {"f": "f", "i": "l", "d": "d"}
 _VECTOR = {"f": "vf", "i": "vl", "d": "vd"}
@@ -32,11 +33,14 @@ def source(definitions: Sequence[Definition]) -> list[str]:
     for each in definitions:
         if each.combine is None:
             continue
-        lines += [*_chunks(each), *_chain(each), *_scan(each)]
+        lines += [*_chunks(each), *_piece(each), *_close(each)]
+        lines += [*_rows(each), *_columns(each), *_tall(each), *_merge(each)]
+        lines += [*_chain(each), *_scan(each)]
+        names = ("chunks", "rows", "piece", "close", "columns", "tall", "merge", "chain", "scan")
         lines.append(
             f"static const fold fold_{each.name} = {{0x{each.init:x}ull, "
-            f"&programs[{numbers[each.combine.name]}], chunks_{each.name}, chain_{each.name}, "
-            f"scan_{each.name}}};"
+            f"&programs[{numbers[each.combine.name]}], "
+            f"{', '.join(f'{name}_{each.name}' for name in names)}}};"
         )
     return lines
 
@@ -64,27 +68,212 @@ def _tree(combine: Definition) -> list[str]:
 
 def _chunks(term: Definition) -> list[str]:
     kind = term.results
-    init = _WORD[kind].format(f"0x{term.init:x}ull")
     return [
         f"static void chunks_{term.name}(int64_t n, const void *const *in, const int64_t *advance, "
         "const uint64_t *word, void *out) {",
         *_pointers(term),
         f"  {_C[kind]} *o = out;",
         "  for (int64_t left = n; left > 0; left -= CHUNK) {",
-        "    int64_t m = MIN(left, CHUNK), j = 0;",
-        f"    {_VECTOR[kind]} acc = {init};",
-        "    for (; j + LANES <= m; j += LANES)",
-        f"      acc = {_call(term, '{}_load({} + j)')};",
-        "    if (j < m) {",
-        "      int64_t rest = m - j;",
-        f"      {_VECTOR[kind]} next = {_call(term, '{}_some({} + j, rest)')};",
-        f"      acc = {_LANES[kind]}_select({_first_lanes(kind)}, next, acc);",
-        "    }",
+        "    int64_t m = MIN(left, CHUNK);",
+        *_one_chunk(term, prefetch=True),
         f"    *o++ = t_{_combine(term).name}(acc)[0];",
         *(f"    i{at} += CHUNK * advance[{at - 1}];" for at in range(1, term.reads)),
         "  }",
         "}",
     ]
+
+
+def _one_chunk(term: Definition, *, prefetch: bool) -> list[str]:
+    """Fold m terms into `acc`."""
+    kind = term.results
+    return [
+        f"    {_VECTOR[kind]} acc = {_init(term)};",
+        "    int64_t j = 0;",
+        "    for (; j + LANES <= m; j += LANES) {",
+        *(f"      __builtin_prefetch(i{at} + j + {AHEAD});" for at, _ in _reads(term) if prefetch),
+        f"      acc = {_call(term, '{}_load({} + j)')};",
+        "    }",
+        "    if (j < m) {",
+        "      int64_t rest = m - j;",
+        f"      {_VECTOR[kind]} next = {_call(term, '{}_some({} + j, rest)')};",
+        f"      acc = {_LANES[kind]}_select({_first_lanes(kind)}, next, acc);",
+        "    }",
+    ]
+
+
+def _rows(term: Definition) -> list[str]:
+    return [
+        f"static void rows_{term.name}(int64_t n, int64_t m, const void *const *in, "
+        "const int64_t *apart, const uint64_t *word, void *out) {",
+        *_pointers(term),
+        f"  {_C[term.results]} *o = out;",
+        "  (void)apart;",
+        "  for (int64_t i = 0; i < n; i++) {",
+        *_one_chunk(term, prefetch=False),
+        f"    o[i] = t_{_combine(term).name}(acc)[0];",
+        *(f"    i{at} += apart[{at - 1}];" for at, _ in _reads(term)),
+        "  }",
+        "}",
+    ]
+
+
+def _piece(term: Definition) -> list[str]:
+    kind = term.results
+    lane, vector = _LANES[kind], _VECTOR[kind]
+    among = "i_among" if kind == "f" else "l_among"
+    return [
+        f"static void piece_{term.name}(int64_t n, int64_t lane, const void *const *in, "
+        "const uint64_t *word, void *carry) {",
+        *_pointers(term),
+        f"  {vector} acc = {lane}_load(carry);",
+        "  if (lane) {",
+        "    int64_t m = MIN(n, LANES - lane);",
+        f"    {vector} next = {_call(term, '{}_later({}, lane, m)')};",
+        f"    acc = {lane}_select({among}(lane, lane + m), next, acc);",
+        "    n -= m;",
+        *(f"    i{at} += m;" for at, _ in _reads(term)),
+        "  }",
+        "  int64_t j = 0;",
+        "  for (; j + LANES <= n; j += LANES)",
+        f"    acc = {_call(term, '{}_load({} + j)')};",
+        "  if (j < n) {",
+        "    int64_t rest = n - j;",
+        f"    {vector} next = {_call(term, '{}_some({} + j, rest)')};",
+        f"    acc = {lane}_select({_first_lanes(kind)}, next, acc);",
+        "  }",
+        f"  {lane}_store(carry, acc);",
+        "}",
+    ]
+
+
+def _close(term: Definition) -> list[str]:
+    kind = term.results
+    return [
+        f"static void close_{term.name}(const void *carry, void *value) {{",
+        f"  *({_C[kind]} *)value = t_{_combine(term).name}({_LANES[kind]}_load(carry))[0];",
+        "}",
+    ]
+
+
+def _columns(term: Definition) -> list[str]:
+    kind = term.results
+    return [
+        f"static void columns_{term.name}(int64_t n, int64_t rows, int64_t done, "
+        "const void *const *in, const int64_t *step, const uint64_t *word, void *carry, "
+        "int64_t apart) {",
+        *_pointers(term),
+        *(f"  int64_t s{at} = step[{at - 1}];" for at, _ in _reads(term)),
+        "  (void)step;",
+        "  for (int64_t t = 0; t < rows;) {",
+        "    int fresh = done + t < LANES;",
+        "    int64_t l = (done + t) % LANES;",
+        *(
+            line
+            for count in (4, 2)
+            for line in (
+                f"    if (l == 0 && rows - t >= {count} * LANES) {{",
+                "      for (; l < LANES; l++) {",
+                f"        {_C[kind]} *c = ({_C[kind]} *)carry + l * apart;",
+                *_columns_of(term, count, "(t + l)"),
+                "      }",
+                f"      t += {count} * LANES;",
+                "      continue;",
+                "    }",
+            )
+        ),
+        f"    {_C[kind]} *c = ({_C[kind]} *)carry + l * apart;",
+        *_columns_of(term, 1, "t"),
+        "    t++;",
+        "  }",
+        "}",
+    ]
+
+
+def _columns_of(term: Definition, rows: int, first: str) -> list[str]:
+    """Add rows `first`, 16 more, and so on to the carries of one lane."""
+    lane = _LANES[term.results]
+    lines = [
+        f"      const {_C[kind]} *q{at} = i{at} + {first} * s{at};" for at, kind in _reads(term)
+    ]
+    for head, load, store in (
+        ("int64_t j = 0; for (; j + LANES <= n; j += LANES)", "load({} + j)", "store(c + j, acc)"),
+        ("if (j < n)", "some({} + j, n - j)", "put(c + j, acc, n - j)"),
+    ):
+        lines += [
+            f"      {head} {{",
+            f"        {_VECTOR[term.results]} acc = "
+            f"fresh ? {_init(term)} : {lane}_{load.format('c')};",
+        ]
+        for row in range(rows):
+            parts = [
+                f"{_LANES[kind]}_{load.format(f'q{at} + {row * 16} * s{at}')}"
+                for at, kind in _reads(term)
+            ]
+            parts += [f"x{at}" for at in range(term.reads, len(term.kinds))]
+            lines.append(f"        acc = q_{term.name}({', '.join(['acc', *parts])});")
+            lines += [
+                f"        __builtin_prefetch(q{at} + {row * 16 + 2} * s{at} + j);"
+                for at, _ in _reads(term)
+            ]
+        lines += [f"        {lane}_{store};", "      }"]
+    return lines
+
+
+def _tall(term: Definition) -> list[str]:
+    kind = term.results
+    lane = _LANES[kind]
+    lines = [
+        f"static void tall_{term.name}(int64_t n, int64_t rows, const void *const *in, "
+        "const int64_t *step, const uint64_t *word, void *carry) {",
+        *_pointers(term),
+        *(f"  int64_t s{at} = step[{at - 1}];" for at, _ in _reads(term)),
+        f"  {_C[kind]} *c = carry;",
+        "  (void)step;",
+    ]
+    for head, load, store in (
+        ("int64_t j = 0; for (; j + LANES <= n; j += LANES)", "load({} + j)", "store(c + j, acc)"),
+        ("if (j < n)", "some({} + j, n - j)", "put(c + j, acc, n - j)"),
+    ):
+        parts = [f"{_LANES[each]}_{load.format(f'i{at} + t * s{at}')}" for at, each in _reads(term)]
+        parts += [f"x{at}" for at in range(term.reads, len(term.kinds))]
+        lines += [
+            f"  {head} {{",
+            f"    {_VECTOR[kind]} acc = {_init(term)};",
+            "    for (int64_t t = 0; t < rows; t++)",
+            f"      acc = q_{term.name}({', '.join(['acc', *parts])});",
+            f"    {lane}_{store};",
+            "  }",
+        ]
+    return [*lines, "}"]
+
+
+def _merge(term: Definition) -> list[str]:
+    kind, combine = term.results, _combine(term).name
+    lane = _LANES[kind]
+    lines = [
+        f"static void merge_{term.name}(int64_t n, const void *carry, int64_t apart, void *value) {{",
+        f"  const {_C[kind]} *c = carry;",
+        f"  {_C[kind]} *v = value;",
+    ]
+    for head, load, store in (
+        ("int64_t j = 0; for (; j + LANES <= n; j += LANES)", "load({} + j)", "store(v + j, a[0])"),
+        ("if (j < n)", "some({} + j, n - j)", "put(v + j, a[0], n - j)"),
+    ):
+        lines += [
+            f"  {head} {{",
+            f"    {_VECTOR[kind]} a[LANES];",
+            f"    for (int l = 0; l < LANES; l++) a[l] = {lane}_{load.format('c + l * apart')};",
+            "    for (int width = LANES / 2; width; width /= 2)",
+            "      for (int l = 0; l < width; l++)",
+            f"        a[l] = q_{combine}(a[2 * l], a[2 * l + 1]);",
+            f"    {lane}_{store};",
+            "  }",
+        ]
+    return [*lines, "}"]
+
+
+def _init(term: Definition) -> str:
+    return _WORD[term.results].format(f"0x{term.init:x}ull")
 
 
 def _chain(term: Definition) -> list[str]:

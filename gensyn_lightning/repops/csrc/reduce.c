@@ -32,7 +32,7 @@ typedef struct {
 
 typedef struct {
   char buffer[READS_MAX][WIDTH * 8] __attribute__((aligned(64)));
-  char carry[LANES][WIDTH * 8] __attribute__((aligned(64)));
+  char carry[LANES * WIDTH * 8] __attribute__((aligned(64)));
   char total[WIDTH * 8] __attribute__((aligned(64)));
   char value[WIDTH * 8] __attribute__((aligned(64)));
 } workspace;
@@ -83,91 +83,130 @@ static int is_same_for_all_terms(const call *c, int64_t r) {
   return 1;
 }
 
-/* Lay terms [at, at + n) of one output in a row, from wherever they are. */
-static void gather(const call *c, int64_t r, int64_t base, int64_t at, int64_t n, char *to) {
-  const view *w = read_view(c, r);
-  int64_t last = w->rank - 1, row = c->reduced ? w->size[last] : 1, step = c->reduced ? w->stride[last] : 0;
-  size_t bytes = read_kind(c, r) == 'f' ? 4 : 8;
-  for (int64_t done = 0; done < n;) {
-    int64_t here = MIN(n - done, row - (at + done) % row);
-    load_row(to + done * bytes, read_kind(c, r), read_at(c, r, base + place(w, c->kept, w->rank, at + done)), w->dtype, step, here);
-    done += here;
+static int64_t row_of(const call *c, int64_t r) { return c->reduced ? read_view(c, r)->size[c->kept + c->reduced - 1] : 1; }
+static int64_t step_of(const call *c, int64_t r) { return c->reduced ? read_view(c, r)->stride[c->kept + c->reduced - 1] : 0; }
+
+/* Walks over terms along all reduced dimensions but the last, whose rows are taken at once. */
+typedef struct {
+  int64_t index[RANK_MAX], offset[READS_MAX], in_row;
+} walk;
+
+static void start_walk(const call *c, walk *w, const int64_t *base, int64_t at) {
+  int64_t last = c->reduced - 1;
+  w->in_row = c->reduced ? at % row_of(c, 0) : 0;
+  for (int64_t d = last - 1, rest = c->reduced ? at / row_of(c, 0) : 0; d >= 0; d--) {
+    int64_t size = read_view(c, 0)->size[c->kept + d];
+    w->index[d] = rest % size;
+    rest /= size;
+  }
+  for (int64_t r = 0; r < c->reads; r++) {
+    w->offset[r] = base[r];
+    for (int64_t d = 0; d < last; d++) w->offset[r] += w->index[d] * read_view(c, r)->stride[c->kept + d];
   }
 }
 
-/* Chunks [from, to) of one output, side by side in `values`. */
-static void rows_of_output(const call *c, workspace *s, int64_t output, int64_t from, int64_t to, char *values) {
+/* Step over `n` terms, at most to the end of a row. */
+static void step_walk(const call *c, walk *w, int64_t n) {
+  w->in_row += n;
+  if (w->in_row < row_of(c, 0)) return;
+  w->in_row = 0;
+  for (int64_t d = c->reduced - 2; d >= 0; d--) {
+    int64_t size = read_view(c, 0)->size[c->kept + d];
+    int wraps = ++w->index[d] == size;
+    for (int64_t r = 0; r < c->reads; r++) w->offset[r] += read_view(c, r)->stride[c->kept + d] * (wraps ? 1 - size : 1);
+    if (!wraps) return;
+    w->index[d] = 0;
+  }
+}
+
+/* One chunk of `n` outputs, `base` apart, piece by piece as the terms lie in memory; values are `apart` elements apart. */
+static void chunk_in_pieces(const call *c, workspace *s, const int64_t (*base)[READS_MAX], int64_t n, int64_t at, char *value,
+                            int64_t apart) {
+  int64_t terms = MIN(c->terms - at, CHUNK);
+  walk w;
+  start_walk(c, &w, base[0], at);
+  fill_words(s->carry, c->bytes, c->term->fold->init, n * LANES);
+  for (int64_t done = 0; done < terms;) {
+    int64_t here = MIN(terms - done, row_of(c, 0) - w.in_row);
+    for (int64_t i = 0; i < n; i++) {
+      const void *in[READS_MAX];
+      for (int64_t r = 0; r < c->reads; r++) {
+        int64_t step = step_of(c, r);
+        const char *there = read_at(c, r, w.offset[r] - base[0][r] + base[i][r] + w.in_row * step);
+        in[r] = there;
+        if (is_own_type(c, r) && step == 1) continue;
+        in[r] = s->buffer[r];
+        load_row(s->buffer[r], read_kind(c, r), there, read_view(c, r)->dtype, step, here);
+      }
+      c->term->fold->piece(here, done % LANES, in, c->word, s->carry + (size_t)(i * LANES) * c->bytes);
+    }
+    step_walk(c, &w, here);
+    done += here;
+  }
+  for (int64_t i = 0; i < n; i++)
+    c->term->fold->close(s->carry + (size_t)(i * LANES) * c->bytes, value + (size_t)(i * apart) * c->bytes);
+}
+
+/* Chunks [from, to) of one output that lie in one row, side by side in `values`. */
+static void chunks_in_row(const call *c, workspace *s, const int64_t *base, int64_t from, int64_t to, char *values) {
   const void *in[READS_MAX];
-  int64_t base[READS_MAX], advance[READS_MAX], straight = 1;
+  int64_t advance[READS_MAX], end = MIN(c->terms, to * CHUNK);
   for (int64_t r = 0; r < c->reads; r++) {
-    const view *w = read_view(c, r);
-    base[r] = place(w, 0, c->kept, output);
     advance[r] = !is_same_for_all_terms(c, r);
-    if (!advance[r]) {
-      load_row(s->buffer[r], read_kind(c, r), read_at(c, r, base[r]), w->dtype, 0, MIN(c->terms, CHUNK));
-      in[r] = s->buffer[r];
-    } else if (is_own_type(c, r) && c->reduced == 1 && w->stride[c->kept] == 1) {
-      in[r] = read_at(c, r, base[r] + from * CHUNK);
-    } else {
-      straight = 0;
-    }
+    in[r] = advance[r] ? read_at(c, r, base[r] + from * CHUNK) : s->buffer[r];
+    if (!advance[r])
+      load_row(s->buffer[r], read_kind(c, r), read_at(c, r, base[r]), read_view(c, r)->dtype, 0, MIN(c->terms, CHUNK));
   }
-  int64_t end = MIN(c->terms, to * CHUNK);
-  if (straight) {
-    c->term->fold->chunks(end - from * CHUNK, in, advance, c->word, values);
-    return;
-  }
-  for (int64_t at = from * CHUNK; at < end; at += CHUNK, values += c->bytes) {
-    int64_t n = MIN(end - at, CHUNK);
-    for (int64_t r = 0; r < c->reads; r++) {
-      if (!advance[r]) continue;
-      in[r] = s->buffer[r];
-      gather(c, r, base[r], at, n, s->buffer[r]);
-    }
-    c->term->fold->chunks(n, in, advance, c->word, values);
-  }
+  c->term->fold->chunks(end - from * CHUNK, in, advance, c->word, values);
+}
+
+/* Whether an output's terms lie in one row in every read that differs from term to term. */
+static int is_straight(const call *c) {
+  if (c->reduced != 1) return 0;
+  for (int64_t r = 0; r < c->reads; r++)
+    if (!is_same_for_all_terms(c, r) && !(is_own_type(c, r) && step_of(c, r) == 1)) return 0;
+  return 1;
+}
+
+/* Where every read's terms lie one after the other without a gap, sixteen of them are one long row. */
+static int64_t long_row(const call *c, int64_t n) {
+  if (c->reduced != 1 || n != c->inner) return 0;
+  for (int64_t r = 0; r < c->reads; r++)
+    if (!is_own_type(c, r) || read_view(c, r)->stride[c->kept - 1] != 1 || step_of(c, r) != n) return 0;
+  return LANES * n <= WIDTH;
 }
 
 /* One chunk of `n` neighbouring outputs, from term `at` on. */
-static void columns_of_chunk(const call *c, workspace *s, const int64_t *base, int64_t at, int64_t n, char *value) {
-  int64_t end = MIN(c->terms, at + CHUNK), index[RANK_MAX], offset[READS_MAX];
-  for (int lane = 0; lane < LANES; lane++) fill_words(s->carry[lane], c->bytes, c->term->fold->init, n);
-  for (int64_t d = c->reduced - 1, rest = at; d >= 0; d--) {
-    int64_t size = read_view(c, 0)->size[c->kept + d];
-    index[d] = rest % size;
-    rest /= size;
-  }
-  for (int64_t r = 0; r < c->reads; r++) offset[r] = base[r] + place(read_view(c, r), c->kept, read_view(c, r)->rank, at);
-  for (int64_t t = at; t < end; t++) {
-    char *carry = s->carry[(t - at) % LANES];
-    const void *in[1 + READS_MAX] = {carry};
-    void *out[1] = {carry};
+static void chunk_of_columns(const call *c, workspace *s, const int64_t *base, int64_t at, int64_t n, char *value) {
+  const fold *f = c->term->fold;
+  int64_t end = MIN(c->terms, at + CHUNK), is_long = long_row(c, n), apart = is_long ? n : WIDTH, direct = 1;
+  const void *in[READS_MAX];
+  int64_t step[READS_MAX];
+  walk w;
+  if (end - at < LANES) fill_words(s->carry, c->bytes, f->init, LANES * apart);
+  start_walk(c, &w, base, at);
+  for (int64_t r = 0; r < c->reads; r++) direct &= is_own_type(c, r) && read_view(c, r)->stride[c->kept - 1] == 1;
+  for (int64_t t = at; t < end;) {
+    int64_t here = direct ? MIN(end - t, row_of(c, 0) - w.in_row) : 1;
     for (int64_t r = 0; r < c->reads; r++) {
-      const view *w = read_view(c, r);
-      int64_t step = w->stride[c->kept - 1];
-      const char *there = read_at(c, r, offset[r]);
-      if (is_own_type(c, r) && step == 1) {
-        in[1 + r] = there;
-        continue;
-      }
-      in[1 + r] = s->buffer[r];
-      if (t == at || !is_same_for_all_terms(c, r)) load_row(s->buffer[r], read_kind(c, r), there, w->dtype, step, n);
+      const char *there = read_at(c, r, w.offset[r] + w.in_row * step_of(c, r));
+      in[r] = there, step[r] = step_of(c, r);
+      if (is_own_type(c, r) && read_view(c, r)->stride[c->kept - 1] == 1) continue;
+      in[r] = s->buffer[r], step[r] = 0;
+      if (t > at && is_same_for_all_terms(c, r)) continue;
+      load_row(s->buffer[r], read_kind(c, r), there, read_view(c, r)->dtype, read_view(c, r)->stride[c->kept - 1], n);
     }
-    c->term->run(n, in, out, c->word);
-    for (int64_t d = c->reduced - 1; d >= 0; d--) {
-      const view *first = read_view(c, 0);
-      int wraps = ++index[d] == first->size[c->kept + d];
-      for (int64_t r = 0; r < c->reads; r++)
-        offset[r] += read_view(c, r)->stride[c->kept + d] * (wraps ? 1 - first->size[c->kept + d] : 1);
-      if (!wraps) break;
-      index[d] = 0;
+    if (is_long && here >= LANES) {
+      here -= here % LANES;
+      for (int64_t r = 0; r < c->reads; r++) step[r] *= LANES;
+      f->tall(LANES * n, here / LANES, in, step, c->word, s->carry);
+    } else {
+      f->columns(n, here, t - at, in, step, c->word, s->carry, apart);
     }
+    step_walk(c, &w, here);
+    t += here;
   }
-  for (int width = LANES / 2; width; width /= 2)
-    for (int i = 0; i < width; i++) {
-      void *to = width == 1 ? (void *)value : (void *)s->carry[i];
-      c->term->fold->combine->run(n, (const void *[]){s->carry[2 * i], s->carry[2 * i + 1]}, (void *[]){to}, c->word);
-    }
+  f->merge(n, s->carry, apart, value);
 }
 
 /* Add `n` further chunk values to the totals of a block, or begin with them. */
@@ -216,7 +255,52 @@ static int64_t block_start(const call *c, int64_t block, int64_t *n) {
 
 static char *values_of(const call *c, int64_t block) { return c->values + (size_t)(block * c->chunks * c->width) * c->bytes; }
 
-/* Chunks [from, to) of a block: kept for later where the block has several parts, otherwise totalled at once. */
+/* Chunks [from, to) of a block of outputs whose chunks are rows of lanes. */
+static void part_by_rows(const call *c, workspace *s, int64_t output, int64_t n, int64_t from, int64_t to, char *kept) {
+  int64_t base[WIDTH][READS_MAX], apart[READS_MAX] = {0}, even = 1;
+  for (int64_t i = 0; i < n; i++)
+    for (int64_t r = 0; r < c->reads; r++) {
+      base[i][r] = place(read_view(c, r), 0, c->kept, output + i);
+      if (i == 1) apart[r] = base[1][r] - base[0][r];
+      if (i > 1) even &= base[i][r] - base[i - 1][r] == apart[r];
+      even &= !is_same_for_all_terms(c, r);
+    }
+  int straight = is_straight(c);
+  if (straight && even && c->chunks == 1) {
+    const void *in[READS_MAX];
+    for (int64_t r = 0; r < c->reads; r++) in[r] = read_at(c, r, base[0][r]);
+    c->term->fold->rows(n, c->terms, in, apart, c->word, s->total);
+    return;
+  }
+  if (straight) {
+    for (int64_t i = 0; i < n; i++)
+      for (int64_t at = from; at < to; at += AT_ONCE) {
+        int64_t end = MIN(to, at + AT_ONCE);
+        char *values = kept ? kept + (size_t)(i * c->chunks + at) * c->bytes : s->value;
+        chunks_in_row(c, s, base[i], at, end, values);
+        if (!kept) add_row(c, s->total + i * c->bytes, values, end - at, at == from);
+      }
+    return;
+  }
+  for (int64_t at = from; at < to; at++) {
+    char *values = kept ? kept + (size_t)at * c->bytes : s->value;
+    chunk_in_pieces(c, s, (const int64_t (*)[READS_MAX])base, n, at * CHUNK, values, kept ? c->chunks : 1);
+    if (!kept) add_columns(c, s, values, n, at == from);
+  }
+}
+
+/* Chunks [from, to) of a block of outputs that lie side by side in a vector. */
+static void part_by_columns(const call *c, workspace *s, int64_t output, int64_t n, int64_t from, int64_t to, char *kept) {
+  int64_t base[READS_MAX];
+  for (int64_t r = 0; r < c->reads; r++) base[r] = place(read_view(c, r), 0, c->kept, output);
+  for (int64_t i = from; i < to; i++) {
+    char *value = kept ? kept + (size_t)(i * c->width) * c->bytes : s->value;
+    chunk_of_columns(c, s, base, i * CHUNK, n, value);
+    if (!kept) add_columns(c, s, value, n, i == from);
+  }
+}
+
+/* A part of a block's chunks: kept for later where the block has several parts, otherwise totalled at once. */
 static void run_part(const void *arg, int64_t index) {
   const call *c = arg;
   workspace s;
@@ -224,23 +308,7 @@ static void run_part(const void *arg, int64_t index) {
   int64_t from = c->chunks * part / c->spans, to = c->chunks * (part + 1) / c->spans;
   int64_t output = block_start(c, block, &n);
   char *kept = c->values ? values_of(c, block) : NULL;
-  if (c->by_columns) {
-    int64_t base[READS_MAX];
-    for (int64_t r = 0; r < c->reads; r++) base[r] = place(read_view(c, r), 0, c->kept, output);
-    for (int64_t i = from; i < to; i++) {
-      char *value = kept ? kept + (size_t)(i * c->width) * c->bytes : s.value;
-      columns_of_chunk(c, &s, base, i * CHUNK, n, value);
-      if (!kept) add_columns(c, &s, value, n, i == from);
-    }
-  } else {
-    for (int64_t i = 0; i < n; i++)
-      for (int64_t at = from; at < to; at += AT_ONCE) {
-        int64_t end = MIN(to, at + AT_ONCE);
-        char *values = kept ? kept + (size_t)(i * c->chunks + at) * c->bytes : s.value;
-        rows_of_output(c, &s, output + i, at, end, values);
-        if (!kept) add_row(c, s.total + i * c->bytes, values, end - at, at == from);
-      }
-  }
+  (c->by_columns ? part_by_columns : part_by_rows)(c, &s, output, n, from, to, kept);
   if (!kept) store_totals(c, &s, output, n);
 }
 
@@ -291,6 +359,8 @@ static void choose_blocks(call *c) {
     c->across = ceil_div(c->inner, c->width);
     c->blocks = c->outputs / c->inner * c->across;
   } else {
+    /* Outputs whose terms lie in pieces share the walk over them. */
+    if (!is_straight(c)) c->width = MIN(WIDTH / 4, MAX(c->width, ceil_div(c->outputs, 2 * threads_max())));
     c->blocks = ceil_div(c->outputs, c->width);
   }
   c->spans = 1;

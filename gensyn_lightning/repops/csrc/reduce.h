@@ -1,0 +1,50 @@
+/* The fixed order of a reduction, for kernels that fold rows of their own: chunks, sixteen lanes, a tree, chunks in order. */
+#ifndef REPOPS_REDUCE_H
+#define REPOPS_REDUCE_H
+
+#include "programs.h"
+
+/* A term: what sixteen carries become when they meet elements [j, j + m), m up to sixteen, of what `ctx` describes. */
+typedef vf term(vf carry, const void *ctx, int64_t j, int64_t m);
+
+INLINE vf f_take(const float *p, int64_t m) { return m == LANES ? f_load(p) : f_some(p, m); }
+INLINE void f_give(float *p, vf v, int64_t m) {
+  if (m == LANES) f_store(p, v);
+  else f_put(p, v, m);
+}
+
+/* One chunk: elements [from, to), to - from up to CHUNK. */
+INLINE float sum_chunk(int64_t from, int64_t to, term *next, const void *ctx) {
+  vf acc = {0};
+  int64_t j = from;
+  for (; j + LANES <= to; j += LANES) acc = next(acc, ctx, j, LANES);
+  if (j < to) acc = f_select(i_below((int32_t)(to - j)), next(acc, ctx, j, to - j), acc);
+  return t_add_ff(acc)[0];
+}
+
+/* The sum of n terms. */
+INLINE float sum_row(int64_t n, term *next, const void *ctx) {
+  float total = 0;
+  for (int64_t at = 0; at < n; at += CHUNK) {
+    float value = sum_chunk(at, MIN(n, at + CHUNK), next, ctx);
+    total = at ? total + value : value;
+  }
+  return total;
+}
+
+/* The largest of n numbers: NaN if one is, +0 of two zeros. No order matters. */
+INLINE float largest_of_row(const float *x, int64_t n) {
+  vf best = f_all(-__builtin_inff()), other = best;
+  int64_t j = 0;
+  for (; j + 2 * LANES <= n; j += 2 * LANES) {
+    best = q_larger_ff(best, f_load(x + j));
+    other = q_larger_ff(other, f_load(x + j + LANES));
+  }
+  for (; j < n; j += LANES) {
+    int64_t m = MIN(LANES, n - j);
+    best = f_select(i_below((int32_t)m), q_larger_ff(best, f_take(x + j, m)), best);
+  }
+  return canonical1(t_larger_ff(q_larger_ff(best, other))[0]);
+}
+
+#endif
