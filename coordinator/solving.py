@@ -64,7 +64,8 @@ def preferred(
     members = prefer(free, row.avoided)
     seed = assignment.Seed(task.task_id(row.record), page.job.id, page.job.beacon)
     draw = assignment.Draw(struct_hash(seed), seed.task, "solve", row.attempts)
-    order = assignment.draw_solvers(draw, list(map(candidate, members)), excluded)
+    candidates = [candidate(each, page.job.record) for each in members]
+    order = assignment.draw_solvers(draw, candidates, excluded)
     if node.account not in order or (patient and order[0] != node.account):
         return None
     return draw, page.roster(members)

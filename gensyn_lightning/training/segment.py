@@ -65,9 +65,7 @@ def run_segment(
     """
     began = time.perf_counter()
     manifest = read_manifest(request.manifest, request.artifacts)
-    normal.enter(
-        threads=manifest.threads, arithmetic=manifest.arithmetic, perturb=request.perturb
-    )
+    normal.enter(threads=manifest.threads, arithmetic=manifest.arithmetic, perturb=request.perturb)
     segment = _Segment(request, manifest, scratch, report)
     segment.prepare(orders or Orders(request))
     outcome = segment.run()

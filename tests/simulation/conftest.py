@@ -361,7 +361,7 @@ class Node:
 
     def register(self) -> None:
         request = wire.RegisterRequest(
-            self.name, self.solves, self.verifies, NUMERICS, TIER, 1, 1, b"{}"
+            self.name, self.solves, self.verifies, (NUMERICS,), ZERO, TIER, 1, 1, b"{}"
         )
         self.world.insist("register", request, self.caller)
 

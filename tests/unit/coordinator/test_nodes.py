@@ -7,6 +7,8 @@ import pytest
 
 from gensyn_lightning.errors import LeaseLost, LimitExceeded, Malformed, NotFound, Unauthenticated
 from gensyn_lightning.identity import Identity, Role
+from gensyn_lightning.protocol.digest import ZERO, Digest
+from gensyn_lightning.repops import VERSION, selftest
 from gensyn_lightning.wire import nodes as wire
 
 
@@ -128,11 +130,43 @@ def test_an_unregistered_node_is_told_so(world: Any, simulated: Any) -> None:
         world.nodes.claim(wire.ClaimRequest(0, ()), simulated._caller(identity))
 
 
+def registration(  # noqa: PLR0917
+    name: str, solves: bool, verifies: bool, arithmetic: str, tier: str, self_test: Digest = ZERO
+) -> wire.RegisterRequest:
+    return wire.RegisterRequest(name, solves, verifies, (arithmetic,), self_test, tier, 1, 1, b"{}")
+
+
+def test_a_node_shows_that_it_computes_the_reproducible_operators(world: Any) -> None:
+    node = world.actors[0]
+    challenge = world.nodes.challenge(wire.ChallengeRequest(), node.caller).challenge
+    right = selftest.bound(selftest.outputs(challenge), node.address)
+    request = registration(node.name, True, True, VERSION, "none", right)
+    world.nodes.register(request, node.caller)
+    assert world.engine.roster.nodes[node.address].numerics == (VERSION,)
+
+
+@pytest.mark.parametrize("case", ["none", "another's", "another challenge's", "unasked"])
+def test_a_wrong_answer_to_the_challenge_is_refused(world: Any, case: str) -> None:
+    node, other = world.actors[:2]
+    challenge = world.nodes.challenge(wire.ChallengeRequest(), node.caller).challenge
+    right = selftest.outputs(challenge)
+    answers = {
+        "none": ZERO,
+        "another's": selftest.bound(right, other.address),
+        "another challenge's": selftest.bound(selftest.outputs(ZERO), node.address),
+        "unasked": selftest.bound(right, node.address),
+    }
+    arithmetic = "native:here" if case == "unasked" else VERSION
+    request = registration(node.name, True, True, arithmetic, "none", answers[case])
+    with pytest.raises(Unauthenticated, match="does not compute"):
+        world.nodes.register(request, node.caller)
+
+
 def test_a_role_must_be_delegated(world: Any, simulated: Any) -> None:
     identity = Identity(
         world.account("v"), world.domain, (Role.VERIFIER,), clock=world.clock.now_ms
     )
-    request = wire.RegisterRequest("v", True, True, "n", "none", 1, 1, b"{}")
+    request = registration("v", True, True, "n", "none")
     with pytest.raises(Unauthenticated):
         world.nodes.register(request, simulated._caller(identity))
 
@@ -150,7 +184,7 @@ def test_the_same_solver_goes_on_with_the_next_segment(world: Any, leased: Any) 
 
 def test_nodes_of_another_arithmetic_get_nothing(world: Any) -> None:
     for node in world.actors:
-        request = wire.RegisterRequest(node.name, True, True, "native:else", "none", 1, 1, b"{}")
+        request = registration(node.name, True, True, "native:else", "none")
         world.nodes.register(request, node.caller)
         assert claim(world, node).work is None
 
@@ -170,7 +204,7 @@ def test_an_account_keeps_its_owner(world: Any, simulated: Any) -> None:
         owner=world.account("somebody").address,
         clock=world.clock.now_ms,
     )
-    request = wire.RegisterRequest(node.name, True, True, "n", "none", 1, 1, b"{}")
+    request = registration(node.name, True, True, "n", "none")
     with pytest.raises(Unauthenticated):
         world.nodes.register(request, simulated._caller(other))
 
@@ -179,7 +213,7 @@ def test_what_a_node_says_of_itself_later_changes_no_record_of_a_job(world: Any)
     while world.page.job.accepted < 1:
         world.step()
     for node in world.actors:
-        request = wire.RegisterRequest(node.name, False, False, "native:new", "S", 1, 1, b"{}")
+        request = registration(node.name, False, False, "native:new", "S")
         world.nodes.register(request, node.caller)
     for node in world.actors:
         node.register()
@@ -189,7 +223,7 @@ def test_what_a_node_says_of_itself_later_changes_no_record_of_a_job(world: Any)
 
 def test_a_node_that_became_another_machine_does_not_go_on(world: Any, leased: Any) -> None:
     first, _, work = leased
-    request = wire.RegisterRequest(first.name, True, True, "native:else", "none", 1, 1, b"{}")
+    request = registration(first.name, True, True, "native:else", "none")
     world.nodes.register(request, first.caller)
     first.commit(work)
     assert first.work is None
@@ -201,7 +235,7 @@ def test_a_delegation_still_covers_what_its_node_did_in_an_open_job(
 ) -> None:
     first, _, _ = leased
     narrow = Identity(first.account, world.domain, (Role.VERIFIER,), clock=world.clock.now_ms)
-    request = wire.RegisterRequest(first.name, False, True, "n", "none", 1, 1, b"{}")
+    request = registration(first.name, False, True, "n", "none")
     with pytest.raises(Unauthenticated):
         world.nodes.register(request, simulated._caller(narrow))
     world.run()

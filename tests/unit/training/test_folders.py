@@ -73,6 +73,7 @@ def _manifest() -> Manifest:
         folders=(),
         loggers=(),
         threads=1,
+        arithmetic="repops-1",
         flags=Flags(False, False, "float32", "highest"),
         environment=(),
     )

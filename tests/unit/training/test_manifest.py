@@ -45,6 +45,7 @@ MANIFEST = Manifest(
     ),
     loggers=(LoggerMeta("m:CSVLogger", "x", False, "0", True, False, INSIDE, NONE, INSIDE),),
     threads=2,
+    arithmetic="repops-1",
     flags=Flags(False, False, "float32", "highest"),
     environment=(Variable("PL_GLOBAL_SEED", "7"),),
 )

@@ -48,6 +48,7 @@ def prepare(folder: Path, value: object) -> tuple[Digest, Manifest]:
         folders=(),
         loggers=(),
         threads=1,
+        arithmetic="repops-1",
         flags=Flags(False, False, "float32", "highest"),
         environment=(),
     )
