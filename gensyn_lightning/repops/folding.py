@@ -43,7 +43,7 @@ def reduce(
     elif len(out.shape) == len(shape):
         keepdim = True
     flat = _without(out, reduced) if keepdim else out
-    views, count = _laid_out(flat, [each.expand(shape) for each in reads], reduced)
+    views, count = laid_out(flat, [each.expand(shape) for each in reads], reduced)
     programs = [term] if finish is None else [term, finish]
     kernel = Kernel("repops_fold", 1, fold_stages(term, finish))
     both = [*words, *finish_words]
@@ -69,7 +69,7 @@ def _without(operand: Operand, dims: Sequence[int]) -> Operand:
     return operand
 
 
-def _laid_out(
+def laid_out(
     out: Operand, reads: Sequence[Operand], reduced: Sequence[int]
 ) -> tuple[list[Operand], int]:
     """Return the views of the kernel, dimensions merged, and how many of them are reduced."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from gensyn_lightning.repops import emit
 from gensyn_lightning.repops.word import Definition
@@ -26,23 +26,25 @@ def header(definitions: Sequence[Definition]) -> list[str]:
     ]
 
 
-def source(definitions: Sequence[Definition]) -> list[str]:
-    """Return the loops of every term, and the record that names them."""
-    numbers = {each.name: at for at, each in enumerate(definitions)}
-    lines = []
-    for each in definitions:
-        if each.combine is None:
-            continue
-        lines += [*_chunks(each), *_piece(each), *_close(each)]
-        lines += [*_rows(each), *_columns(each), *_tall(each), *_merge(each)]
-        lines += [*_chain(each), *_scan(each)]
-        names = ("chunks", "rows", "piece", "close", "columns", "tall", "merge", "chain", "scan")
-        lines.append(
-            f"static const fold fold_{each.name} = {{0x{each.init:x}ull, "
-            f"&programs[{numbers[each.combine.name]}], "
-            f"{', '.join(f'{name}_{each.name}' for name in names)}}};"
-        )
-    return lines
+def source(term: Definition, numbers: Mapping[str, int]) -> list[str]:
+    """Return the loops of a term and the record that names them; nothing for other programs."""
+    if term.combine is None:
+        return []
+    names = ("chunks", "rows", "piece", "close", "columns", "tall", "merge", "chain", "scan")
+    return [
+        *_chunks(term),
+        *_piece(term),
+        *_close(term),
+        *_rows(term),
+        *_columns(term),
+        *_tall(term),
+        *_merge(term),
+        *_chain(term),
+        *_scan(term),
+        f"const fold fold_{term.name} = {{0x{term.init:x}ull, "
+        f"&programs[{numbers[term.combine.name]}], "
+        f"{', '.join(f'{name}_{term.name}' for name in names)}}};",
+    ]
 
 
 def _inside(definitions: Iterable[Definition]) -> list[Definition]:
@@ -251,7 +253,8 @@ def _merge(term: Definition) -> list[str]:
     kind, combine = term.results, _combine(term).name
     lane = _LANES[kind]
     lines = [
-        f"static void merge_{term.name}(int64_t n, const void *carry, int64_t apart, void *value) {{",
+        f"static void merge_{term.name}(int64_t n, const void *carry, int64_t apart, "
+        "void *value) {",
         f"  const {_C[kind]} *c = carry;",
         f"  {_C[kind]} *v = value;",
     ]
@@ -270,6 +273,10 @@ def _merge(term: Definition) -> list[str]:
             "  }",
         ]
     return [*lines, "}"]
+
+
+def _canonical(term: Definition, value: str) -> str:
+    return value if term.results == "i" else f"{_LANES[term.results]}_canonical({value})"
 
 
 def _init(term: Definition) -> str:
@@ -307,7 +314,7 @@ def _scan(term: Definition) -> list[str]:
     )
     lines += [
         f"    acc = q_{term.name}(acc, {one});" if one else f"    acc = q_{term.name}(acc);",
-        "    o[j] = acc[0];",
+        f"    o[j] = {_canonical(term, 'acc')}[0];",
         "  }",
         "  *t = acc[0];",
         "}",

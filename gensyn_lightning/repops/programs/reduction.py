@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from gensyn_lightning.repops.programs.arithmetic import add, mul
+from gensyn_lightning.repops.programs.exponential import exp, log1p
+from gensyn_lightning.repops.programs.power import power_of
 from gensyn_lightning.repops.word import (
+    Definition,
     Word,
     absolute,
     as_kind,
@@ -15,6 +19,7 @@ from gensyn_lightning.repops.word import (
     family,
     floating,
     fma,
+    integer,
     is_nan,
     sqrt,
     terms,
@@ -100,6 +105,29 @@ def count_of_nonzero(carry: Word, x: Word) -> Word:
     return carry + where(equal(x, 0.0), floating(0.0), 1.0)
 
 
+@terms("ffF", combine=add)
+def sum_of_powers(carry: Word, x: Word, exponent: Word) -> Word:
+    """Add |x| ** exponent."""
+    return carry + power_of(absolute(x), exponent)
+
+
+@family("ff")
+def log_add_exp(a: Word, b: Word) -> Word:
+    """Return log(e**a + e**b): the larger, and log1p of the smaller over it."""
+    larger_one, smaller_one = where(a < b, b, a), where(a < b, a, b)
+    rest: Word = log1p(exp(smaller_one - larger_one))
+    made = where(equal(larger_one, smaller_one), larger_one + math.log(2.0), larger_one + rest)
+    unbounded = equal(absolute(larger_one), math.inf)
+    return where(is_nan(a), a, where(is_nan(b), b, where(unbounded, larger_one, made)))
+
+
+@terms("ff", combine=log_add_exp, init=-math.inf)
+def log_sum_exp(carry: Word, x: Word) -> Word:
+    """Keep the logarithm of the sum of exponentials."""
+    made: Word = log_add_exp["ff"](carry, x)
+    return made
+
+
 @terms("fff", combine=add)
 def sum_of_products(carry: Word, x: Word, y: Word) -> Word:
     """Add x * y, rounded once."""
@@ -131,6 +159,12 @@ def root_of_divided(total: Word, count: Word) -> Word:
     return sqrt(total / count)
 
 
+@family("fF")
+def root_of_order(total: Word, order: Word) -> Word:
+    """Return total ** (1 / order)."""
+    return power_of(total, floating(1.0) / order)
+
+
 @family("f")
 def root(total: Word) -> Word:
     """Return the square root."""
@@ -139,3 +173,20 @@ def root(total: Word) -> Word:
 
 def _number(value: float, kind: str) -> Word:
     return floating(value) if kind == "f" else double(value)
+
+
+def first_equal(sizes: Sequence[int], kind: str) -> Definition:
+    """Return the term that keeps the number of the first element that equals the value wanted.
+
+    Its inputs are the carry, -1 at first, an element, the value and the reduced coordinates, whose
+    sizes are `sizes`. NaN equals NaN.
+    """
+
+    def function(carry: Word, x: Word, value: Word, *coordinates: Word) -> Word:
+        number = integer(0)
+        for size, each in zip(sizes, coordinates, strict=True):
+            number = number * size + each
+        hit = equal(x, value) | (is_nan(x) & is_nan(value))
+        return where((carry < 0) & hit, number, carry)
+
+    return Definition("first_equal", f"i{kind}{kind}" + "i" * len(sizes), function)

@@ -1,7 +1,7 @@
 """Softmax, its logarithm and their gradients: what is summed along a row, and what is made of it.
 
-The largest element is taken off first, so that the sum of exponentials lies between 1 and the number
-of terms; a quotient is a product with the reciprocal of the sum, rounded once more.
+The largest element is taken off first, so that the sum of exponentials lies between 1 and the
+number of terms; a quotient is a product with the reciprocal of the sum, rounded once more.
 """
 
 from __future__ import annotations
