@@ -212,8 +212,8 @@ static void copy_source(const void *arg, int64_t index) {
   const plan *p = arg;
   int64_t n = index / copy_parts(p), channel = index % copy_parts(p) * PACK_CHANNELS;
   int64_t channels = MIN(PACK_CHANNELS, p->source->size[1] - channel);
-  conv_window_planes(p->copy + n * p->plane[0] + channel * p->plane[1], p->source, &p->box, p->phases, p->first + n, channel,
-                     channels);
+  float *to = p->copy + n * p->plane[0] + channel * p->plane[1];
+  conv_window_planes(to, p->source, &p->box, p->phases, p->first + n, channel, channels);
 }
 
 /* The blocks are divided too where positions alone are too few for the threads. */

@@ -166,7 +166,8 @@ static void finish_band(const plan *p, float *sum, int64_t n, int64_t block, int
     for (int64_t i = 0; i < rows * width; i++) f_store(sum + i * LANES, f_load(sum + i * LANES) + bias);
   }
   for (int64_t r = 0; r < rows; r++) {
-    int64_t at = n * out->stride[0] + block * LANES * out->stride[1] + d * out->stride[2] + (first + r) * out->stride[3];
+    int64_t at = n * out->stride[0] + block * LANES * out->stride[1];
+    at += d * out->stride[2] + (first + r) * out->stride[3];
     conv_write((patch){element(out, at), out->dtype, out->stride[4], out->stride[1]}, sum + r * width * LANES, LANES,
                width, block_lanes(p, block));
   }

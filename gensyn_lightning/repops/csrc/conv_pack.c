@@ -109,7 +109,8 @@ static void turn_edge(float *to, int64_t to_pitch, const float *from, int64_t fr
       part_store_some(&in[c][r], part_load_some(from + c * from_pitch + r, rows - r), SQUARE - r);
   turn_square(out[0], SQUARE, in[0], SQUARE);
   for (int64_t r = 0; r < rows; r++)
-    for (int64_t c = 0; c < cols; c += PART) part_store_some(to + r * to_pitch + c, part_load_some(&out[r][c], SQUARE - c), cols - c);
+    for (int64_t c = 0; c < cols; c += PART)
+      part_store_some(to + r * to_pitch + c, part_load_some(&out[r][c], SQUARE - c), cols - c);
 }
 
 /* How far ahead to fetch the rows: too many for the processor to follow by itself. */
@@ -239,13 +240,38 @@ static void split_rows(float *to, int64_t plane, int64_t width, int64_t phases, 
     }
 }
 
+/* +0 for all positions of one plane that lie outside the source. Compiled apart for the usual numbers of phases, which
+ * spares a division for each. */
+INLINE void clear_plane(float *to, const window *box, const overlap *o, int64_t phases, int64_t width) {
+  int64_t row = phases * width;
+  for (int64_t d = -o->begin[0]; d < box->size[0] - o->begin[0]; d++)
+    for (int64_t h = -o->begin[1]; h < box->size[1] - o->begin[1]; h++, to += row) {
+      if (d < 0 || d >= o->count[0] || h < 0 || h >= o->count[1]) {
+        memset(to, 0, (size_t)row * sizeof *to);
+        continue;
+      }
+      for (int64_t w = 0; w < o->begin[2]; w++) to[w % phases * width + w / phases] = 0;
+      for (int64_t w = o->begin[2] + o->count[2]; w < row; w++) to[w % phases * width + w / phases] = 0;
+    }
+}
+
+static void clear_outside(float *to, const window *box, const overlap *o, int64_t phases, int64_t width) {
+  if (phases == 1)
+    clear_plane(to, box, o, 1, width);
+  else if (phases == 2)
+    clear_plane(to, box, o, 2, width);
+  else
+    clear_plane(to, box, o, phases, width);
+}
+
 /* Channels [channel, channel + channels) of one image, cut to the box: one plane after the other, +0 outside.
  * With phases, every row is split: position w stands at [w % phases][w / phases]. */
 void conv_window_planes(float *to, const image *v, const window *box, int64_t phases, int64_t n, int64_t channel,
                         int64_t channels) {
   overlap o = meet(v, box);
   int64_t width = ceil_div(box->size[2], phases), plane = box->size[0] * box->size[1] * phases * width;
-  if (volume(o.count) != plane) memset(to, 0, (size_t)(channels * plane) * sizeof *to);
+  for (int64_t c = 0; c < channels && volume(o.count) != plane; c++)
+    clear_outside(to + c * plane, box, &o, phases, width);
   if (!volume(o.count)) return;
   for (int64_t d = o.begin[0]; d < o.begin[0] + o.count[0]; d++)
     for (int64_t h = o.begin[1]; h < o.begin[1] + o.count[1]; h++) {

@@ -6,7 +6,7 @@
  */
 #include "conv_product.h"
 
-enum { BAND_POSITIONS = 512, PLANAR_PARTS = TILE_VECTORS * PARTS };
+enum { BAND_POSITIONS = 1024, PLANAR_PARTS = TILE_VECTORS * PARTS, STRIP = TILE_VECTORS };
 
 /* Units are bands of rows of one image. */
 void conv_planar_divide(product *p, int64_t images) {
@@ -74,6 +74,48 @@ INLINE void run_band(int channels, const band *b) {
   }
 }
 
+/* Whether the terms are three by three taps of one channel, each row of taps one output row from the last. */
+static int is_three_by_three(const product *p) {
+  const int64_t *o = p->offset;
+  if (p->channels != 1 || p->terms != 9 || (o[3] - o[0] != p->step[1] && o[0] - o[3] != p->step[1])) return 0;
+  for (int k = 0; k < 9; k++)
+    if (o[k] - o[k % 3] != k / 3 * (o[3] - o[0])) return 0;
+  return 1;
+}
+
+/* Three by three taps down (or up) a strip of columns: three output rows are under way, and a source row, loaded
+ * once, is the last row of taps for the first of them, the middle one for the second, the first for the third. */
+INLINE void three_by_three(const band *b, int parts, int64_t column) {
+  const product *p = b->p;
+  const int64_t *o = p->offset, down = o[3] - o[0], way = down == p->step[1] ? 1 : -1;
+  int64_t first = way > 0 ? 0 : b->rows - 1, left = p->out.size[4] - column;
+  const float *x = b->x + first * p->step[1] + column;
+  part w[9], sum[3][STRIP] = {{{0}}};
+  for (int k = 0; k < 9; k++) w[k] = part_all(b->w[k * p->lanes]);
+  for (int64_t r = 0; r < b->rows + 2; r++, x += down) {
+    float *out = b->out + (first + way * (r - 2)) * p->out.stride[3] + column;
+#pragma GCC unroll 2
+    for (int j = 0; j < parts; j++) {
+      sum[2][j] = sum[1][j], sum[1][j] = sum[0][j], sum[0][j] = (part){0};
+#pragma GCC unroll 3
+      for (int k = 0; k < 3; k++) {
+        part a = part_load(x + o[k] + PART * j);
+#pragma GCC unroll 3
+        for (int i = 0; i < 3; i++) sum[i][j] = part_fma(a, w[3 * i + k], sum[i][j]);
+      }
+      if (r < 2) continue;
+      part v = b->bias ? part_add(sum[2][j], part_all(*b->bias)) : sum[2][j];
+      part_store_some(out + PART * j, part_canonical(v), left - PART * j);
+    }
+  }
+}
+
+static void run_three_by_three(const band *b) {
+  int64_t width = b->p->out.size[4], i = 0;
+  for (; width - i > PART * (STRIP - 1); i += PART * STRIP) three_by_three(b, STRIP, i);
+  for (; i < width; i += PART) three_by_three(b, 1, i);
+}
+
 static void run_channels(const band *b, int64_t channels) {
   switch (channels) {
     case 1: run_band(1, b); break;
@@ -92,6 +134,7 @@ static void run_channels(const band *b, int64_t channels) {
 void conv_planar_run(const product *p, int64_t unit, int64_t units, int64_t block, int64_t blocks) {
   const int64_t *size = p->out.size, *stride = p->out.stride;
   int64_t each = MIN(size[3], MAX(1, BAND_POSITIONS / size[4]));
+  int square = is_three_by_three(p);
   for (int64_t u = unit; u < unit + units; u++) {
     int64_t h = u % p->segments * each, d = u / p->segments % size[2], n = u / p->segments / size[2];
     for (int64_t i = block; i < block + blocks; i++) {
@@ -102,7 +145,10 @@ void conv_planar_run(const product *p, int64_t unit, int64_t units, int64_t bloc
                 (float *)p->out.at + at, MIN(each, size[3] - h)};
       for (int64_t r = 0, some; r < lanes; r += some) {
         some = MIN(PLANAR_ROWS, lanes - r);
-        run_channels(&b, some);
+        if (square)
+          run_three_by_three(&b);
+        else
+          run_channels(&b, some);
         b.w += some, b.bias += b.bias ? some : 0, b.out += some * stride[1];
       }
     }

@@ -313,6 +313,29 @@ def test_every_build_computes_the_terms_in_order(
             assert torch.equal(one, other), (kernels.isa, threads, name)
 
 
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 1), (3, 3)])
+@pytest.mark.parametrize("padding", [0, 1, 3])
+def test_depthwise_in_either_layout(
+    kernel: int, stride: int, padding: int, builds: list[library.Library]
+) -> None:
+    """Channels first and channels last take different ways to the same bits."""
+    torch.manual_seed(kernel + stride)
+    x, w = torch.randn(2, 20, 1, 35, 47), torch.randn(20, 1, 1, kernel, kernel)
+    bias = torch.randn(20)
+    window = (1, stride, stride), (0, padding, padding)
+    dy = torch.randn_like(functional.conv3d(x, w, None, *window, 1, 20))
+    params = [*window[0], *window[1], 1, 1, 1, 20]
+    for kernels in builds:
+        found = []
+        for order in (torch.contiguous_format, torch.channels_last_3d):
+            inputs = [each.contiguous(memory_format=order) for each in (x, dy)]
+            made = [torch.empty_like(each) for each in (inputs[1], inputs[0])]
+            call(kernels, convolution.FORWARD, [made[0], inputs[0], w, bias], [*params, 1])
+            call(kernels, convolution.INPUT_GRAD, [made[1], inputs[1], w], [*params, 0])
+            found.append([bits(each) for each in made])
+        assert all(torch.equal(*pair) for pair in zip(*found, strict=True)), kernels.isa
+
+
 @pytest.mark.parametrize("seed", [1, 5, 9, 12, 14, 27])
 def test_the_stages_define_the_same_bits(seed: int, builds: list[library.Library]) -> None:
     case = make(seed)
