@@ -93,6 +93,7 @@ class _Body:
         for at, each in enumerate(self._registers[: self._program.inputs]):
             if self._raw and each.bits_count and each.lanes in "fd":
                 lines.append(f"  r{at} = {each.lanes}_canonical(r{at});")
+        lines += [f"  (void)r{at};" for at in range(len(self._kinds)) if at not in self._needed]
         for at, step in enumerate(self._program.instructions, self._first):
             if at not in self._needed:
                 continue
