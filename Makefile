@@ -1,17 +1,25 @@
-# Seven verbs; CI and people call only these. `make demo` and `make test` set everything up.
+# Eight verbs; CI and people call only these. `make demo` and `make test` set everything up.
 SHELL := /bin/bash
 VENV ?= .venv
 PYTHON ?= python3
 TORCH_ARGS ?= torch==2.13.0
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
+BUILT := $(VENV)/.built
+REPOPS := gensyn_lightning/repops
+SOURCES := $(wildcard $(REPOPS)/*.py $(REPOPS)/programs/*.py $(REPOPS)/csrc/*.[ch] $(REPOPS)/shim/*)
+# A wheel for an architecture: its kernels by the machine's own compiler, or by one that crosses.
+wheel = GENSYN_KERNELS_REQUIRED=1 GENSYN_ISAS="$(2)" \
+	CC="$(if $(filter $(1),$(shell uname -m)),$(or $(CC),cc),$(abspath $(PY)) -m ziglang cc -target $(1)-linux-gnu.2.28)" \
+	$(PY) -m pip wheel --quiet --no-deps --wheel-dir dist \
+	--config-settings=--build-option=--plat-name=manylinux_2_28_$(1) .
 
-.PHONY: demo test check proto contracts bench soak docs
+.PHONY: demo test check proto contracts bench soak docs wheels
 
-demo: $(READY)  ## train the digits program on a network of this machine and show the receipt
+demo: $(BUILT)  ## train the digits program on a network of this machine and show the receipt
 	@$(PY) notebooks/demo.py
 
-test: $(READY) check  ## everything CI runs
+test: $(BUILT) check  ## everything CI runs
 	$(PY) -m pytest -m "not soak" -q
 
 check: $(READY)  ## format, lint, types, import rules
@@ -26,20 +34,33 @@ proto: $(READY)  ## regenerate gensyn_lightning/wire/v1
 contracts: $(READY)  ## compile the contracts into gensyn_lightning/chain/artifacts
 	$(PY) contracts/build.py
 
-bench: $(READY)  ## print the published figures, a JSON document each
+bench: $(BUILT)  ## print the published figures, a JSON document each
 	$(PY) benchmarks/overhead.py
+	$(PY) benchmarks/registry.py
 
-soak: $(READY)  ## the long counts: kills, cheats, replays
+soak: $(BUILT)  ## the long counts: kills, cheats, replays
 	$(PY) -m pytest -m soak -q -s
 
-docs: $(READY)  ## state diagrams from the tables, the notebook executed anew
+docs: $(BUILT)  ## state diagrams from the tables, the notebook executed anew
 	$(PY) docs/diagrams.py
 	$(PY) -m jupyter execute --inplace notebooks/digits.ipynb
 
-$(READY): setup.cfg pyproject.toml constraints.txt
+wheels: $(READY)  ## wheels in dist/, each with every kernel library of its architecture, or none at all
+	$(PY) -m pip install --quiet ziglang==0.15.1
+	rm -rf dist build/lib* build/bdist*
+	$(call wheel,x86_64,x86-64-v2 x86-64-v3 x86-64-v4)
+	$(call wheel,aarch64,aarch64)
+
+$(READY): setup.cfg setup.py pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --upgrade pip
 	$(PY) -m pip install --quiet $(TORCH_ARGS)
 	$(PY) -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(BUILT): $(READY) $(SOURCES)
+	@if command -v $(firstword $(CC)) >/dev/null; then $(PY) -m gensyn_lightning.repops.build; \
+	else echo "no C compiler: operators run by the reference, right and slow" >&2; fi
+	$(PY) -m gensyn_lightning.repops.shim.build
 	@touch $@

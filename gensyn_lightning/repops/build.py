@@ -1,7 +1,7 @@
 """Compiles the kernels: one library for each instruction set, all of the same sources.
 
-Needs a C compiler and nothing else. `python -m gensyn_lightning.repops.build` builds what this
-machine can run; `CC` names another compiler.
+Needs a C compiler and nothing else: GCC 12 or Clang, or newer; `CC` names one.
+`python -m gensyn_lightning.repops.build` builds what this kind of machine can run and is not built.
 """
 
 from __future__ import annotations
@@ -54,16 +54,27 @@ def build(isa: str, into: Path, compiler: list[str] | None = None) -> Path:
         for source in [*sorted(SOURCES.glob("*.c")), *made]:
             objects.append(str(Path(folder) / f"{source.stem}.o"))
             line = [*command, f"-I{SOURCES}", f"-I{folder}", "-c", str(source), "-o", objects[-1]]
-            running.append(subprocess.Popen(line))
+            running.append(subprocess.Popen(line))  # noqa: S603  (the user's own compiler)
             if len(running) >= (os.cpu_count() or 1):
                 _finish(running.pop(0))
         for each in running:
             _finish(each)
         target = into / name_of(isa)
         partial = target.with_suffix(".partial")
-        subprocess.run([*command, "-shared", *objects, "-o", str(partial), "-lm"], check=True)
+        line = [*command, "-shared", "-s", *objects, "-o", str(partial), "-lm"]
+        subprocess.run(line, check=True)  # noqa: S603
         partial.replace(target)
     return target
+
+
+def is_current(isa: str, into: Path) -> bool:
+    """Return whether the library in a folder is newer than all it is made of."""
+    library, here = into / name_of(isa), SOURCES.parent
+    sources = [*SOURCES.iterdir(), *here.glob("*.py"), *here.glob("programs/*.py")]
+    if not library.exists():
+        return False
+    built = library.stat().st_mtime
+    return all(each.stat().st_mtime < built for each in sources)
 
 
 def name_of(isa: str) -> str:
@@ -85,7 +96,8 @@ def main() -> None:
     parser.add_argument("--into", type=Path, default=LIBRARIES)
     options = parser.parse_args()
     for isa in options.isa or native():
-        print(build(isa, options.into), file=sys.stderr)
+        if options.isa or not is_current(isa, options.into):
+            print(build(isa, options.into), file=sys.stderr)
 
 
 def _finish(process: subprocess.Popen[bytes]) -> None:
