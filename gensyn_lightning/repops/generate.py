@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gensyn_lightning.repops import emit, generate_fold
@@ -12,16 +12,26 @@ from gensyn_lightning.repops.word import Definition
 _C = {"f": "float", "i": "int64_t", "d": "double"}
 _LANES = {"f": "f", "i": "l", "d": "d"}
 _VECTOR = {"f": "vf", "i": "vl", "d": "vd"}
-_WORD = {"f": "f_word((uint32_t)word[{}])", "i": "l_all((int64_t)word[{}])", "d": "d_word(word[{}])"}
+_WORD = {
+    "f": "f_word((uint32_t)word[{}])",
+    "i": "l_all((int64_t)word[{}])",
+    "d": "d_word(word[{}])",
+}
+
+
+FILE_LINES = 1500  # a compiler takes far longer over one long file than over several
 
 
 def write(folder: Path, definitions: Sequence[Definition]) -> list[Path]:
     """Write `programs.h` and the C files that hold the loops; return the C files."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "programs.h").write_text(header(definitions))
-    written = folder / "programs.c"
-    written.write_text(source(definitions))
-    return [written]
+    texts = {f"programs_{at}": text for at, text in enumerate(sources(definitions))}
+    texts["programs_table"] = table(definitions)
+    written = [folder / f"{name}.c" for name in texts]
+    for path, text in zip(written, texts.values(), strict=True):
+        path.write_text(text)
+    return written
 
 
 def header(definitions: Sequence[Definition]) -> str:
@@ -36,12 +46,27 @@ def header(definitions: Sequence[Definition]) -> str:
     return "\n".join([*lines, "#endif", ""])
 
 
-def source(definitions: Sequence[Definition]) -> str:
-    """Return the loops and the table."""
-    lines = ['#include "programs.h"', ""]
-    lines += (_loop(each) for each in definitions)
-    lines += generate_fold.source(definitions)
-    lines.append("const program programs[] = {")
+def sources(definitions: Sequence[Definition]) -> Iterator[str]:
+    """Yield the loops, in files of a bounded length."""
+    numbers = {each.name: at for at, each in enumerate(definitions)}
+    lines: list[str] = []
+    for each in definitions:
+        made = [_loop(each), *generate_fold.source(each, numbers)]
+        lines += "\n".join(made).split("\n")
+        if len(lines) > FILE_LINES:
+            yield "\n".join(['#include "programs.h"', "", *lines, ""])
+            lines = []
+    yield "\n".join(['#include "programs.h"', "", *lines, ""])
+
+
+def table(definitions: Sequence[Definition]) -> str:
+    """Return the table that names programs, loops and folds."""
+    lines = ['#include "programs_loop.h"', ""]
+    for each in definitions:
+        lines.append(f"loop run_{each.name};")
+        if each.combine:
+            lines.append(f"extern const fold fold_{each.name};")
+    lines += ["", "const program programs[] = {"]
     for each in definitions:
         fold = f"&fold_{each.name}" if each.combine else "0"
         lines.append(
@@ -54,7 +79,8 @@ def _loop(definition: Definition) -> str:
     reads = enumerate(definition.kinds[: definition.reads])
     words = list(enumerate(definition.kinds[definition.reads :], definition.reads))
     lines = [
-        f"static void run_{definition.name}(int64_t n, const void *const *in, void *const *out, "
+        f"loop run_{definition.name};",
+        f"void run_{definition.name}(int64_t n, const void *const *in, void *const *out, "
         "const uint64_t *word) {",
         *(f"  const {_C[kind]} *i{at} = in[{at}];" for at, kind in reads),
         *(f"  {_C[kind]} *o{at} = out[{at}];" for at, kind in enumerate(definition.results)),

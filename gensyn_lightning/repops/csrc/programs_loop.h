@@ -6,6 +6,7 @@
 #include "vec.h"
 
 typedef struct program program;
+typedef void loop(int64_t n, const void *const *in, void *const *out, const uint64_t *word);
 
 /* What a fold's term has besides. Reads come without the carry; `advance` says of each whether it walks on from chunk to
  * chunk (1) or is the same chunk again (0). `init` is the word lanes start from. */
@@ -37,7 +38,7 @@ typedef struct {
 /* `kinds` and `results` spell what reads, words and results are: f, i or d. */
 struct program {
   const char *name, *kinds, *results;
-  void (*run)(int64_t n, const void *const *in, void *const *out, const uint64_t *word);
+  loop *run;
   const fold *fold; /* NULL unless it is a fold's term */
 };
 

@@ -72,16 +72,8 @@ INLINE vf f_sqrt(vf a) {
   return x.v;
 }
 #else
-/* Without an instruction for it: the product is exact in binary64 and the sum is rounded to odd there,
- * so that rounding it once more, to binary32, rounds as if only once. */
-INLINE vf f_fma(vf a, vf b, vf c) {
-  vd x = __builtin_convertvector(a, vd) * __builtin_convertvector(b, vd), y = __builtin_convertvector(c, vd);
-  vd s = x + y, t = s - x, e = (x - (s - t)) + (y - t);
-  vl u = (vl)s, up = ((vl)e ^ u) >= 0, inexact = (e != 0) & (e == e), even = (u & 1) == 0;
-  vl odd = u + ((up & 2) - 1);
-  vl fits = inexact & even;
-  return __builtin_convertvector((vd)((odd & fits) | (u & ~fits)), vf);
-}
+/* Without an instruction for it: in fma.c, and not inline, since some programs have dozens. */
+vf f_fma(vf a, vf b, vf c);
 INLINE vf f_sqrt(vf a) {
   for (int i = 0; i < LANES; i++) a[i] = __builtin_sqrtf(a[i]);
   return a;
