@@ -59,9 +59,10 @@ def test_a_known_call_never_comes_to_python(monkeypatch):
     a = torch.ones(3, 5)
     with reproducible():
         a + a
-        monkeypatch.setattr(registry.Operator, "_run", None)
-        assert (a + a)[0, 0] == 2
-        assert (torch.ones(3, 5) + a)[2, 4] == 2
+        with monkeypatch.context() as patched:
+            patched.setattr(registry.Operator, "_run", None)
+            made = a + a
+        assert torch.equal(made, torch.full((3, 5), 2.0))
 
 
 def test_an_exact_call_is_left_to_stock_without_python(monkeypatch):
@@ -69,8 +70,10 @@ def test_an_exact_call_is_left_to_stock_without_python(monkeypatch):
     a = torch.arange(3)
     with reproducible():
         a + a
-        monkeypatch.setattr(registry.Operator, "_run", None)
-        assert (a + a).tolist() == [0, 2, 4]
+        with monkeypatch.context() as patched:
+            patched.setattr(registry.Operator, "_run", None)
+            made = a + a
+        assert made.tolist() == [0, 2, 4]
 
 
 def test_errors_of_lowering_travel_through_the_dispatcher():
