@@ -30,9 +30,10 @@ class GensynStrategy:
     with its data under `home`. `audit` is the share of segments that are replayed: "default",
     "full", "none" or a number between 0 and 1; `verifiers` how many nodes replay each of those.
     `threads` is how many threads every machine computes with (default: as many as torch uses
-    here). `numerics="native"` trains on torch's own operators, whose bits only machines of one kind
-    share, for programs that have no reproducible definition. `budget` is the highest price of the job, `value_at_stake` what a wrong model would
-    cost, both in the smallest unit. `preflight=False` skips the trial batch. `report` is where
+    here). `numerics="native"` trains on torch's own operators, whose bits only machines of one
+    kind share, for programs that use operators without a reproducible definition. `budget` is the
+    highest price of the job, `value_at_stake` what a wrong model would cost, both in the smallest
+    unit. `preflight=False` skips the trial batch. `report` is where
     report.json goes (default: into the trainer's `default_root_dir`). `timeout` is in seconds.
     `on_event` is called with every event of the job. `flavour` names the Lightning package to
     derive from where both are loaded.

@@ -98,6 +98,11 @@ def _truncated(values: Floats) -> Words:
     return np.where(inside, whole, outside).view(np.uint64)
 
 
+def _select(a: Words, b: Words, c: Words) -> Words:
+    chosen: Words = np.where(a != 0, b, c)
+    return chosen
+
+
 def _to_float(words: Words) -> Words:
     return from_floats(_signed(words).astype(np.float32))
 
@@ -110,7 +115,7 @@ OPCODES: dict[Op, Callable[..., Words]] = {
     Op.FSQRT: _float(np.sqrt),
     Op.FLT: _truth(np.less, floats),
     Op.FEQ: _truth(np.equal, floats),
-    Op.SEL: lambda a, b, c: np.where(a != 0, b, c),
+    Op.SEL: _select,
     Op.ADD: np.add,
     Op.SUB: np.subtract,
     Op.MUL: np.multiply,

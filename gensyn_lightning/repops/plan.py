@@ -138,7 +138,7 @@ class Kernel:
     """A kernel by its C name, and the stages that define it.
 
     `define(shapes, dtypes, params)` returns the stages; tensors are numbered like the call's views,
-    outputs first, and any further number is a tensor in between. Attributes number the call's words.
+    outputs first, any further number is a tensor in between. Attributes number the call's words.
     """
 
     symbol: str
@@ -180,7 +180,7 @@ class Plan:
     targets: list[Operand] = field(default_factory=list)
 
     def new(self, shape: Shape, dtype: Dtype, strides: Shape | None = None) -> Operand:
-        """Return a tensor that is allocated when the plan runs; its values are undefined at first."""
+        """Return a tensor that is allocated when the plan runs, with undefined values at first."""
         laid = contiguous_strides(shape) if strides is None else strides
         self.tensors.append(Tensor(dtype, tuple(shape), laid))
         return Operand(len(self.tensors) - 1, dtype, tuple(shape), laid)
@@ -219,11 +219,11 @@ class Plan:
         self.results = results
 
 
-class Exact(Exception):  # noqa: N818  (a decision, not an error)
+class Exact(Exception):
     """Stock torch computes this very call exactly on every machine: leave it to it."""
 
 
-def numel(shape: Shape) -> int:
+def numel(shape: Sequence[int]) -> int:
     """Return how many elements a shape has."""
     count = 1
     for each in shape:

@@ -187,7 +187,7 @@ def narrowed(words: Words, dtype: Dtype) -> Array:
     """Return words as an array of `dtype`: rounded once, integers modulo their width, one NaN."""
     words = np.ascontiguousarray(words)
     if dtype is Dtype.BOOL:
-        return words != 0
+        return np.asarray(words != 0)
     if dtype is Dtype.F64:
         return interpreter.from_doubles(words.view(np.float64)).view(np.float64)
     if dtype is Dtype.BF16:

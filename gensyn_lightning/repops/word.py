@@ -136,7 +136,7 @@ def family(*kinds: str) -> Callable[[Body], dict[str, Definition]]:
 def terms(
     *kinds: str, combine: Mapping[str, Definition], init: Number = 0
 ) -> Callable[[Body], dict[str, Definition]]:
-    """Turn a function into a `Definition` of a fold's term for each of `kinds`; the carry comes first.
+    """Turn a function into a `Definition` of a fold's term for each of `kinds`; a carry is first.
 
     `init` is what a lane starts from; `combine`, by the kinds of its inputs, joins two results.
     """

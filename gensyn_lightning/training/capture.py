@@ -70,7 +70,7 @@ class Captured:
             (folder / digest.hex()).write_bytes(data)
 
 
-def capture(
+def capture(  # noqa: PLR0913 - what is captured, and two of the terms it is run on
     trainer: Any,
     function: Callable[..., Any],
     args: tuple[Any, ...],

@@ -15,9 +15,9 @@ from typing import Any
 
 from gensyn_lightning.protocol.canonical import json_bytes
 from gensyn_lightning.protocol.digest import digest_of
-from gensyn_lightning.repops import VERSION as REPOPS
+from gensyn_lightning.repops import VERSION
 
-NATIVE = "native"
+REPOPS, NATIVE = VERSION, "native"
 ARITHMETICS = (REPOPS, NATIVE)
 
 SETTINGS = (

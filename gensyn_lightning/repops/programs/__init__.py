@@ -15,7 +15,6 @@ def all_definitions() -> list[Definition]:
         loaded = importlib.import_module(f"{__name__}.{module.name}")
         for each in vars(loaded).values():
             for one in each.values() if isinstance(each, dict) else [each]:
-                if isinstance(one, Definition):
-                    if found.setdefault(one.name, one) is not one:
-                        raise ValueError(f"two programs are named {one.name}")
+                if isinstance(one, Definition) and found.setdefault(one.name, one) is not one:
+                    raise ValueError(f"two programs are named {one.name}")
     return [found[name] for name in sorted(found)]
