@@ -1,4 +1,4 @@
-# Eight verbs; CI and people call only these. `make demo` and `make test` set everything up.
+# Nine verbs; CI and people call only these. `make demo` and `make test` set everything up.
 SHELL := /bin/bash
 VENV ?= .venv
 PYTHON ?= python3
@@ -14,13 +14,13 @@ wheel = GENSYN_KERNELS_REQUIRED=1 GENSYN_ISAS="$(2)" \
 	$(PY) -m pip wheel --quiet --no-deps --wheel-dir dist \
 	--config-settings=--build-option=--plat-name=manylinux_2_28_$(1) .
 
-.PHONY: demo test check proto contracts bench soak docs wheels
+.PHONY: demo test check proto contracts bench soak hardware docs wheels
 
 demo: $(BUILT)  ## train the digits program on a network of this machine and show the receipt
 	@$(PY) notebooks/demo.py
 
 test: $(BUILT) check  ## everything CI runs
-	$(PY) -m pytest -m "not soak" -q
+	$(PY) -m pytest -m "not soak and not hardware" -q
 
 check: $(READY)  ## format, lint, types, import rules
 	$(VENV)/bin/ruff format --check .
@@ -37,9 +37,13 @@ contracts: $(READY)  ## compile the contracts into gensyn_lightning/chain/artifa
 bench: $(BUILT)  ## print the published figures, a JSON document each
 	$(PY) benchmarks/overhead.py
 	$(PY) benchmarks/registry.py
+	$(PY) benchmarks/numerics.py
 
 soak: $(BUILT)  ## the long counts: kills, cheats, replays
 	$(PY) -m pytest -m soak -q -s
+
+hardware: $(BUILT)  ## a hundred steps of every program on every kind of machine there is here; all 2^32 inputs
+	$(PY) -m pytest -m hardware -q -s
 
 docs: $(BUILT)  ## state diagrams from the tables, the notebook executed anew
 	$(PY) docs/diagrams.py

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 TORCH = "2.9.1"
+ZIGLANG = "0.15.1"
 NEEDS = ("numpy", "sympy", "networkx", "jinja2", "fsspec", "filelock", "typing_extensions")
 PLATFORMS = ("manylinux_2_28_aarch64", "manylinux2014_aarch64", "manylinux_2_17_aarch64")
 EMULATOR = "qemu-user-static"
@@ -54,6 +55,16 @@ def environment(found: dict[str, str], source: Path) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("HOME", "TMPDIR") if name in os.environ}
     path = f"{source}{os.pathsep}{found['packages']}"
     return kept | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "PATH": os.defpath}
+
+
+def compiler(folder: Path) -> list[str]:
+    """Return a compiler for aarch64: Clang, out of a Python package unpacked in the folder."""
+    place = folder / "ziglang"
+    if not place.exists():
+        line = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(place)]
+        subprocess.run([*line, f"ziglang=={ZIGLANG}"], check=True)
+    zig = next(place.rglob("ziglang/zig"))
+    return [str(zig), "cc", "-target", "aarch64-linux-gnu.2.28"]
 
 
 def install(folder: Path, minor: str) -> None:
