@@ -13,6 +13,8 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gensyn_lightning.repops import generate
@@ -51,20 +53,16 @@ def build(isa: str, into: Path, compiler: list[str] | None = None) -> Path:
     command = [*(compiler or shlex.split(os.environ.get("CC", "cc"))), *FLAGS, *MARCH[isa]]
     with tempfile.TemporaryDirectory() as folder:
         made = generate.write(Path(folder), all_definitions())
-        objects = []
-        running: list[subprocess.Popen[bytes]] = []
-        for source in [*sorted(SOURCES.glob("*.c")), *made]:
-            objects.append(str(Path(folder) / f"{source.stem}.o"))
-            line = [*command, f"-I{SOURCES}", f"-I{folder}", "-c", str(source), "-o", objects[-1]]
-            running.append(subprocess.Popen(line))  # noqa: S603  (the user's own compiler)
-            if len(running) >= (os.cpu_count() or 1):
-                _finish(running.pop(0))
-        for each in running:
-            _finish(each)
+        sources = sorted([*SOURCES.glob("*.c"), *made], key=lambda each: -each.stat().st_size)
+        flags = [f"-I{SOURCES}", f"-I{folder}"]
+        objects = [str(Path(folder) / f"{each.stem}.o") for each in sources]
+        _run_all(
+            [*command, *flags, "-c", str(source), "-o", made_of]
+            for source, made_of in zip(sources, objects, strict=True)
+        )
         target = into / name_of(isa)
         partial = target.with_suffix(".partial")
-        line = [*command, "-shared", "-s", *objects, "-o", str(partial), "-lm"]
-        subprocess.run(line, check=True)  # noqa: S603
+        _run([*command, "-shared", "-s", *objects, "-o", str(partial), "-lm"])
         partial.replace(target)
     return target
 
@@ -102,9 +100,20 @@ def main() -> None:
             print(build(isa, options.into), file=sys.stderr)
 
 
-def _finish(process: subprocess.Popen[bytes]) -> None:
-    if process.wait() != 0:
-        raise subprocess.CalledProcessError(process.returncode, process.args)
+def _run_all(lines: Iterable[list[str]]) -> None:
+    """Run commands, as many at a time as there are cores; after one that fails, start no more."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        running = [pool.submit(_run, each) for each in lines]
+        try:
+            for each in running:
+                each.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _run(line: list[str]) -> None:
+    subprocess.run(line, check=True)  # noqa: S603  (the user's own compiler)
 
 
 if __name__ == "__main__":
