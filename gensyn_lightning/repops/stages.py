@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from gensyn_lightning.repops.dtype import Dtype
 from gensyn_lightning.repops.folding import fold_of, own_dtype, reduced_shape
 from gensyn_lightning.repops.mapping import converting
+from gensyn_lightning.repops.program import Program
 from gensyn_lightning.repops.stage import Dim, Read, Shape, Stage, same_place
 from gensyn_lightning.repops.word import Definition
 
@@ -35,6 +36,11 @@ class Stages:
         places = tuple(self._place(each, shape, len(shape)) for each in reads)
         stage = Stage(self._out(shape, dtype, out), self._kind(dtype, out), shape, program, places)
         return self._add(stage, words)
+
+    def constant(self, word: int) -> int:
+        """Add a stage that makes one binary32 number by its bits."""
+        program = Program(0, (word,), (), 0)
+        return self._add(Stage(self._out((1,), Dtype.F32, None), Dtype.F32, (1,), program, ()), ())
 
     def fold(
         self,
