@@ -29,20 +29,24 @@ typedef struct {
   }
 
 /* No suffix: one element after the other. */
+#define ELEMENTS(T, VALUE)                                                                          \
+  for (int64_t n = 0; n < n_all; n++) {                                                             \
+    int64_t r = index[n * in];                                                                      \
+    if (__builtin_expect((uint64_t)(r - part.r0) >= (uint64_t)all || r == skip, 0)) {               \
+      if (r != skip && (r < 0 || r >= rows)) { j->bad = 1; return; }                                \
+      continue;                                                                                     \
+    }                                                                                               \
+    T *o = out + r * step, a = *o, b = x[n * xn];                                                   \
+    *o = VALUE;                                                                                     \
+  }
+
 #define LINE(NAME, T, VALUE)                                                                        \
   static void NAME##_line(write_job *j, T *out, int64_t p, index_part part) {                       \
     const int64_t *index = j->i + p * j->index->stride[0];                                          \
     const T *x = (const T *)j->x + p * j->source->stride[0];                                        \
     int64_t n_all = j->index->size[1], in = j->index->stride[1], xn = j->source->stride[1];         \
     int64_t rows = j->out->size[1], step = j->out->stride[1], skip = j->skip, all = part.r1 - part.r0; \
-    for (int64_t n = 0; n < n_all; n++) {                                                           \
-      int64_t r = index[n * in];                                                                    \
-      if (r == skip) continue;                                                                      \
-      if (r < 0 || r >= rows) { j->bad = 1; return; }                                               \
-      if ((uint64_t)(r - part.r0) >= (uint64_t)all) continue;                                       \
-      T *o = out + r * step, a = *o, b = x[n * xn];                                                 \
-      *o = VALUE;                                                                                   \
-    }                                                                                               \
+    ELEMENTS(T, VALUE)                                                                              \
   }
 
 #define BODY(NAME, T, VALUE)                                                                        \
@@ -88,19 +92,28 @@ typedef struct {
     }                                                                                               \
   }
 
-INLINE double canonical_double(double v) { return v != v ? __builtin_nan("") : v; }
+/* NaN is rare: a branch that is not taken costs less than a choice. */
+#define RARE(x) __builtin_expect_with_probability(x, 0, 0.9999)
+INLINE float canonical_float(float v) {
+  if (RARE(v != v)) v = __builtin_nanf("");
+  return v;
+}
+INLINE double canonical_double(double v) {
+  if (RARE(v != v)) v = __builtin_nan("");
+  return v;
+}
 
-BODY(add_float, float, canonical1(a + b))
+BODY(add_float, float, canonical_float(a + b))
 BODY(add_double, double, canonical_double(a + b))
 BODY(add_int, int64_t, a + b)
-BODY(mul_float, float, canonical1(a * b))
+BODY(mul_float, float, canonical_float(a * b))
 BODY(mul_double, double, canonical_double(a * b))
-BODY(largest_float, float, b != b ? canonical1(b) : a < b ? b : a)
+BODY(largest_float, float, b != b ? canonical_float(b) : a < b ? b : a)
 BODY(largest_double, double, b != b ? canonical_double(b) : a < b ? b : a)
-BODY(smallest_float, float, b != b ? canonical1(b) : b < a ? b : a)
+BODY(smallest_float, float, b != b ? canonical_float(b) : b < a ? b : a)
 BODY(smallest_double, double, b != b ? canonical_double(b) : b < a ? b : a)
 BODY(smallest_int, int64_t, b < a ? b : a)
-BODY(write_float, float, ((void)a, canonical1(b)))
+BODY(write_float, float, ((void)a, canonical_float(b)))
 BODY(write_double, double, ((void)a, canonical_double(b)))
 BODY(write_half, uint16_t, ((void)a, (b & 0x7fff) > 0x7c00 ? 0x7e00 : b))
 BODY(write_bfloat, uint16_t, ((void)a, (b & 0x7fff) > 0x7f80 ? 0x7fc0 : b))
@@ -144,8 +157,8 @@ static void begin(const write_job *j, index_part part) {
   int64_t step = v->stride[inner];
   for (int64_t p = part.p0; p < part.p1; p++)
     for (int64_t r = o0; r < o1; r++)
-      for (int64_t q = i0; q < i1; q += 128) {
-        int64_t n = MIN(128, i1 - q);
+      for (int64_t q = i0, n = 0; q < i1; q += n) {
+        n = w || step != 1 ? MIN(128, i1 - q) : i1 - q;
         char *o = j->o + (p * v->stride[0] + r * v->stride[1] + q * step) * bytes;
         if (w) load_row(buffer, kind, j->s + (p * w->stride[0] + r * w->stride[1] + q * w->stride[inner]) * bytes,
                         w->dtype, w->stride[inner], n);
@@ -155,11 +168,43 @@ static void begin(const write_job *j, index_part part) {
       }
 }
 
+/* The hot one, sums of binary32 without gaps: NaN is looked for once the row is done. */
+static void add_plain(write_job *j, index_part part) {
+  float *out = (float *)j->o + part.p0 * j->out->stride[0];
+  const float *x = (const float *)j->x + part.p0 * j->source->stride[0];
+  const int64_t *index = j->i + part.p0 * j->index->stride[0];
+  int64_t n_all = j->index->size[1], rows = j->out->size[1], all = part.r1 - part.r0;
+  for (int64_t n = 0; n < n_all; n++) {
+    int64_t r = index[n];
+    if (__builtin_expect((uint64_t)(r - part.r0) >= (uint64_t)all, 0)) {
+      if (r != j->skip && (r < 0 || r >= rows)) { j->bad = 1; return; }
+      continue;
+    }
+    out[r] += x[n];
+  }
+  int nan = 0;
+  for (int64_t r = part.r0; r < part.r1; r++) nan |= out[r] != out[r];
+  if (nan)
+    for (int64_t r = part.r0; r < part.r1; r++) out[r] = canonical1(out[r]);
+}
+
+static int is_plain(const write_job *j, index_part part) {
+  return j->body == add_float && j->out->size[2] == 1 && !j->via && j->index->stride[1] == 1 &&
+         j->source->stride[1] == 1 && j->out->stride[1] == 1 &&
+         !(j->skip >= part.r0 && j->skip < part.r1) && 8 * j->index->size[1] >= part.r1 - part.r0;
+}
+
 static void run_part(const void *arg, int64_t at) {
   const write_job *j = arg;
   index_part part = index_part_of(&j->split, at);
-  begin(j, part);
-  j->body(j, part);
+  int64_t p1 = part.p1;
+  for (int64_t p = part.p0; p < p1 && !j->bad; p++) {
+    part.p0 = p;
+    part.p1 = p + 1;
+    begin(j, part);
+    if (is_plain(j, part)) add_plain(j, part);
+    else j->body(j, part);
+  }
 }
 
 EXPORT int repops_index_write(const layout *l, void *const *data, const uint64_t *word) {
