@@ -180,3 +180,33 @@ def test_spans_meet_only_where_one_is_written():
     assert overlaps(add_, [a[1:5], a[:4], 1], elementwise=True)
     assert not overlaps(add_, [a[:0], a, 1])
     assert overlaps(add_, [a[::2], a[1::2], 1])  # by their spans; a copy is made in vain
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("kind", ["SGD", "AdamW"])
+def test_both_paths_train_to_the_same_bits(kind, fused, monkeypatch):
+    needs_shim()
+
+    generator = torch.Generator().manual_seed(1)
+    first, x = torch.rand(3, 6, 6, generator=generator) - 0.5, torch.rand(4, 6, generator=generator)
+
+    def trained():
+        weights = [each.clone().requires_grad_() for each in first]
+        optimizer = getattr(torch.optim, kind)(weights, lr=0.01, fused=fused)
+        for _ in range(4):
+            optimizer.zero_grad()
+            made = x
+            for each in weights:
+                made = torch.relu(torch.mm(made, each)) * 1.5 + made
+            made.sum().backward()
+            optimizer.step()
+        return torch.stack([each.detach() for each in weights])
+
+    with reproducible():
+        by_shim = trained()
+    stock = trained()
+    dispatched_from_python(monkeypatch)
+    with reproducible():
+        by_python = trained()
+    assert torch.equal(by_shim, by_python)
+    assert torch.allclose(by_shim, stock, rtol=1e-4, atol=1e-5)
