@@ -175,10 +175,9 @@ class Library:
 @cache
 def load() -> Library | None:
     """Return the best build for this machine, or None where there is none."""
-    folder = Path(os.environ.get("GENSYN_KERNELS") or FOLDER)
     forced = os.environ.get("GENSYN_ISA", "")
     for isa in [forced] if forced else supported():
-        path = folder / f"libgensyn_repops-{isa}.so"
+        path = _folder() / f"libgensyn_repops-{isa}.so"
         if path.exists():
             return Library(path, isa)
     if forced:
@@ -189,13 +188,21 @@ def load() -> Library | None:
     return None
 
 
-def another() -> str:
-    """Return an instruction set other than the best, to show that which one makes no difference.
+def another() -> Library | None:
+    """Return a build other than the one `load` gives, or None; which one must make no difference.
 
-    The oldest is left out, since it is some fifty times slower; where there is no other, the best.
+    The oldest is left out, since it is some fifty times slower.
     """
-    mine = [each for each in supported() if each != BASELINE]
-    return (mine[1:] or mine or [BASELINE])[0]
+    best = load()
+    for isa in supported():
+        path = _folder() / f"libgensyn_repops-{isa}.so"
+        if best is not None and isa not in (best.isa, BASELINE) and path.exists():
+            return Library(path, isa)
+    return None
+
+
+def _folder() -> Path:
+    return Path(os.environ.get("GENSYN_KERNELS") or FOLDER)
 
 
 def supported() -> list[str]:

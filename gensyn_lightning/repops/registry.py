@@ -53,11 +53,14 @@ def reproducible() -> Iterator[None]:
                 uninstall()
 
 
-def install() -> None:
-    """Register every covered operator; a process that ends with its work need not take them out."""
+def install(kernels: Library | None = None) -> None:
+    """Register every covered operator; a process that ends with its work need not take them out.
+
+    `kernels` are those to compute by, if not the best ones for this machine.
+    """
     if _installed:
         return
-    kernels = loaded()
+    kernels = loaded() if kernels is None else threaded(kernels)
     between = None if kernels is None else loader.load()
     operators = _all_operators()
     for each in operators:
@@ -205,8 +208,13 @@ def loaded() -> Library | None:
             stacklevel=2,
         )
         return None
-    found.use_threads_of(_openmp())
-    return found
+    return threaded(found)
+
+
+def threaded(kernels: Library) -> Library:
+    """Return the kernels, with torch's own threads to share their work out to."""
+    kernels.use_threads_of(_openmp())
+    return kernels
 
 
 def refusal(name: str, error: NotReproducible) -> NotReproducible:

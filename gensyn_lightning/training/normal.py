@@ -84,14 +84,9 @@ def _settle_arithmetic(arithmetic: str, perturb: int) -> None:
     """Compute by reproducible operators, or by torch's own; a perturbed run takes other kernels."""
     from gensyn_lightning.repops import library, registry
 
-    if arithmetic != REPOPS:
-        registry.uninstall()
-        return
-    if perturb:
-        registry.uninstall()
-        os.environ["GENSYN_ISA"] = library.another()
-        library.load.cache_clear()
-    registry.install()
+    registry.uninstall()
+    if arithmetic == REPOPS:
+        registry.install(library.another() if perturb else None)
 
 
 def _disturb(perturb: int) -> None:
