@@ -89,17 +89,9 @@ INLINE float fma1(float a, float b, float c) {
 #endif
 }
 
-/* NaN is one word in memory. */
-INLINE vf f_canonical(vf v) {
-  vi nan = v != v;
-  return (vf)(((vi)v & ~nan) | (nan & 0x7fc00000));
-}
-INLINE float canonical1(float v) { return v != v ? __builtin_nanf("") : v; }
+#include "lanes.h"
 
-INLINE vd d_canonical(vd v) {
-  vl nan = v != v;
-  return (vd)(((vl)v & ~nan) | (nan & 0x7ff8000000000000ll));
-}
+INLINE float canonical1(float v) { return v != v ? __builtin_nanf("") : v; }
 
 INLINE vf f_select(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (vi)b)); }
 INLINE vi i_select(vi mask, vi a, vi b) { return (vi)((mask & (vi)a) | (~mask & (vi)b)); }
@@ -124,14 +116,13 @@ INLINE vf f_larger(vf a, vf b) {
   return x.v;
 }
 #else
-INLINE vf f_smaller(vf a, vf b) { return f_select(a < b, a, b); }
-INLINE vf f_larger(vf a, vf b) { return f_select(a > b, a, b); }
+INLINE vf f_smaller(vf a, vf b) { return f_select(f_lt(a, b), a, b); }
+INLINE vf f_larger(vf a, vf b) { return f_select(f_lt(b, a), a, b); }
 #endif
 
-/* Constants by their bits; the high half of what grows to 64 bits is 0. */
+/* Constants by their bits. */
 INLINE vf f_word(uint32_t bits) { return (vf)i_all((int32_t)bits); }
 INLINE vd d_word(uint64_t bits) { return (vd)l_all((int64_t)bits); }
-INLINE vl l_extend(vi v) { return (vl)__builtin_convertvector((vu)v, vul); }
 
 /* The lanes below n, as a mask. */
 INLINE vi i_below(int32_t n) { return (vi){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} < i_all(n); }
@@ -179,7 +170,7 @@ INLINE vl d_to_l(vd a) {
     r[i] = a[i] != a[i] ? 0 : a[i] >= 0x1p63 ? INT64_MAX : a[i] < -0x1p63 ? INT64_MIN : (int64_t)a[i];
   return r;
 }
-INLINE vl f_to_l(vf a) { return d_to_l(__builtin_convertvector(a, vd)); }
+INLINE vl f_to_l(vf a) { return d_to_l(d_of_f(a)); }
 
 /* The fixed tree over sixteen lanes: neighbours first, then pairs of neighbours, and so on. */
 INLINE float f_tree(vf v) {

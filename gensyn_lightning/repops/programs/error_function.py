@@ -8,7 +8,18 @@ from __future__ import annotations
 import math
 
 from gensyn_lightning.repops.programs import wide
-from gensyn_lightning.repops.programs.exponential import exp, log, polynomial
+from gensyn_lightning.repops.programs.exponential import (
+    BIAS,
+    LIFT,
+    LN2_HIGH,
+    LN2_LOW,
+    LOG2_E,
+    ROUNDING,
+    dropped,
+    exp,
+    log,
+    polynomial,
+)
 from gensyn_lightning.repops.word import (
     Word,
     absolute,
@@ -111,26 +122,29 @@ _INVERSE_OUTER = (
 def normal_tail(size: Word) -> tuple[Word, Word]:
     """Return P(X > size) and e**(-size**2 / 2) for a standard normal X and `size` not negative.
 
-    The square's rounding error is put right, so the tail is at most 8 units off wherever it is
+    The square's rounding error is put right, so the tail is at most 12 units off wherever it is
     a normal number.
     """
     inside = minimum(size, 14.5)
     square = inside * inside
     lost = fma(inside, inside, -square)
-    bell = exp(square * -0.5)
-    bell = fma(bell, lost * -0.5, bell)
-    near = 1.0 / fma(inside, 0.3, 1.0)
+    shifted = fma(square, -0.5 * LOG2_E, ROUNDING + LIFT + BIAS)
+    whole = shifted - (ROUNDING + LIFT + BIAS)
+    rest = fma(whole, 2 * LN2_LOW, fma(whole, 2 * LN2_HIGH, square)) + lost
+    bell = dropped(polynomial(rest, _BELL), shifted)
+    near = 1.0 / fma(inside, 0.35, 1.0)
     return polynomial(near, _TAIL) * bell, bell
 
 
+# Of e**(-x / 2) on [-ln 2, ln 2], and of e**(t**2 / 2) P(X > t) by 1 / (1 + 0.35 t).
+_BELL = (-0.000259044929, 0.00261861458, -0.0208345633, 0.124997877, -0.499999851, 1.0)
 _TAIL = (
-    0.0384119225,
-    -0.16932941,
-    0.228996952,
-    -0.0768911048,
-    0.142800629,
-    0.094570892,
-    0.121949068,
-    0.119483678,
-    7.4031607e-06,
+    0.0488459524,
+    -0.201751802,
+    0.240067122,
+    -0.0165495967,
+    0.155738818,
+    0.13341441,
+    0.140262073,
+    -2.68502785e-05,
 )

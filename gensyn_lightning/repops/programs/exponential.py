@@ -43,11 +43,44 @@ def exp(x: Word) -> Word:
     return scaled(_exp_near_zero(rest), shifted)
 
 
+@program("f")
+def exp_below(x: Word) -> Word:
+    """Return e**x for x not above 0, with the very bits of `exp` and fewer instructions.
+
+    The scale is one factor, kept from underflowing until the last product, which rounds.
+    """
+    inside = maximum(x, LOWEST)
+    shifted = fma(inside, LOG2_E, ROUNDING + LIFT + BIAS)
+    whole = shifted - (ROUNDING + LIFT + BIAS)
+    rest = fma(whole, -LN2_LOW, fma(whole, -LN2_HIGH, inside))
+    return dropped(_exp_near_zero(rest), shifted)
+
+
+LIFT, BIAS = 64.0, 127.0
+
+
+def dropped(value: Word, shifted: Word) -> Word:
+    """Return `value * 2**n`, rounded once, where `shifted` is n + ROUNDING + LIFT + BIAS.
+
+    n is from -150 to 0.
+    """
+    return value * as_kind(bits(shifted) << EXPONENT_BITS, "f") * 2.0**-LIFT
+
+
 def _exp_near_zero(x: Word) -> Word:
     """Return e**x for |x| up to ln(2) / 2."""
-    return polynomial(
-        x, (1.37805939e-3, 8.37312452e-3, 4.16695364e-2, 1.66664720e-1, 4.99999851e-1, 1.0, 1.0)
-    )
+    return polynomial(x, EXP_NEAR_ZERO)
+
+
+EXP_NEAR_ZERO = (
+    1.37805939e-3,
+    8.37312452e-3,
+    4.16695364e-2,
+    1.66664720e-1,
+    4.99999851e-1,
+    1.0,
+    1.0,
+)
 
 
 def scaled(value: Word, shifted: Word) -> Word:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from gensyn_lightning.repops.programs import wide
-from gensyn_lightning.repops.programs.exponential import exp, polynomial
+from gensyn_lightning.repops.programs.exponential import exp, exp_below, polynomial
 from gensyn_lightning.repops.word import (
     Word,
     absolute,
@@ -38,7 +38,7 @@ def tanh(x: Word) -> Word:
 @program("f")
 def sigmoid(x: Word) -> Word:
     """Return 1 / (1 + e**-x): at most 2.4 units off, subnormal results too."""
-    shrunk = exp(-absolute(x))
+    shrunk = exp_below(-absolute(x))
     value: Word = where(x < 0.0, shrunk, 1.0) / (shrunk + 1.0)
     return value
 

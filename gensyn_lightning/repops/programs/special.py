@@ -7,7 +7,7 @@ import math
 from gensyn_lightning.repops.programs.exponential import (
     LN2,
     LOG2_E,
-    exp,
+    exp_below,
     log,
     log1p,
     log1p_inside,
@@ -37,13 +37,13 @@ def entropy(x: Word) -> Word:
 @program("ff")
 def log_add_exp(a: Word, b: Word) -> Word:
     """Return log(e**a + e**b)."""
-    return _larger_and(a, b, log1p_inside(exp(-absolute(a - b))))
+    return _larger_and(a, b, log1p_inside(exp_below(-absolute(a - b))))
 
 
 @program("ff")
 def log_add_exp2(a: Word, b: Word) -> Word:
     """Return log2(2**a + 2**b)."""
-    return _larger_and(a, b, log1p_inside(exp(absolute(a - b) * -LN2)) * LOG2_E)
+    return _larger_and(a, b, log1p_inside(exp_below(absolute(a - b) * -LN2)) * LOG2_E)
 
 
 def _larger_and(a: Word, b: Word, rest: Word) -> Word:

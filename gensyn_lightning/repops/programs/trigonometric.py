@@ -86,7 +86,8 @@ def _reduced(x: Word) -> tuple[Word, Word, Word]:
     raw = bits(x)
     exponent = (raw >> 23) & 0xFF
     significand = (raw & 0x7FFFFF) | 0x800000
-    start = where(exponent < _FIRST_EXPONENT, integer(0), exponent - _FIRST_EXPONENT)
+    large = where(exponent < _FIRST_EXPONENT, integer(_FIRST_EXPONENT), exponent)
+    start = (large + (256 - _FIRST_EXPONENT)) & 0xFF
     shift = start & 31
     upper, lower = _window(start >> 5)
     high = (upper << shift) | ((lower >> 32) >> (32 - shift))

@@ -116,7 +116,7 @@ def compiled(request: Any, tmp_path_factory: Any) -> Any:
     )
     subprocess.run(
         [*COMPILER, *flags, *build.MARCH[request.param], f"-I{plain}", f"-I{folder}", "-shared"]
-        + [str(each) for each in [*sources, table]]
+        + [str(each) for each in [*sources, table, *plain.glob("fma.c")]]
         + ["-o", str(target), "-lm"],
         check=True,
     )
