@@ -37,6 +37,36 @@ class Stages:
         stage = Stage(self._out(shape, dtype, out), self._kind(dtype, out), shape, program, places)
         return self._add(stage, words)
 
+    def copy(self, number: int, shape: Shape, dims: Sequence[int]) -> int:
+        """Add a stage that lays a tensor out in `shape`: dimension k of it becomes `dims[k]`."""
+        return self._moved(number, shape, dims, None)
+
+    def take(self, number: int, size: int, out: int) -> int:
+        """Add a stage that puts a tensor with one dimension of more than one place into [size]."""
+        at = max(range(len(self.shapes[number])), key=lambda each: self.shapes[number][each])
+        return self._moved(
+            number,
+            (size,),
+            [0 if each == at else -1 for each in range(len(self.shapes[number]))],
+            out,
+        )
+
+    def _moved(self, number: int, shape: Shape, dims: Sequence[int], out: int | None) -> int:
+        own = self.shapes[number]
+        rows = [
+            Dim(size, tuple(int(at == dim) for at in range(len(shape))))
+            for size, dim in zip(own, dims, strict=True)
+        ]
+        dtype = self.dtypes[number] if out is None else self.dtypes[out]
+        stage = Stage(
+            self._out(shape, dtype, out),
+            dtype,
+            shape,
+            Program(1, (), (), 0),
+            (Read(number, tuple(rows)),),
+        )
+        return self._add(stage, ())
+
     def constant(self, word: int) -> int:
         """Add a stage that makes one binary32 number by its bits."""
         program = Program(0, (word,), (), 0)

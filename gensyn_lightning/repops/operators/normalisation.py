@@ -57,7 +57,8 @@ def layer_rows(
     """Normalise the rows of x; reads are x, weight and bias, the rule the count of rows and eps."""
     rows, eps = rule
     x, weight, bias = reads
-    assert x is not None
+    if x is None:
+        raise ValueError("there is nothing to normalise")
     n = x.numel // rows
     made = out if out.is_contiguous else plan.new(out.shape, out.dtype)
     plain = [each if each.is_contiguous else plan.new(each.shape, each.dtype) for each in saved]
@@ -100,9 +101,13 @@ def layer_norm_backward(
 def layer_gradients(
     plan: Plan, made: Sequence[Operand | None], reads: Sequence[Operand | None], n: int
 ) -> None:
-    """Compute gradients of input, weight and bias from dy, x, mean, rstd and weight; rows are n long."""
+    """Compute gradients of input, weight and bias; reads are dy, x, mean, rstd and weight.
+
+    Rows are n long.
+    """
     dy, x, mean, rstd, weight = reads
-    assert dy is not None and x is not None and mean is not None and rstd is not None
+    if dy is None or x is None or mean is None or rstd is None:
+        raise ValueError("only the weight may be missing")
     rows = mean.numel
     outs = [
         each if each is None or each.is_contiguous else plan.new(each.shape, each.dtype)

@@ -19,12 +19,6 @@ def root_of_variance(squares: Word, count: Word, eps: Word) -> Word:
     return floating(1.0) / sqrt(squares / count + eps)
 
 
-@family("fF")
-def root_of_stored_variance(variance: Word, eps: Word) -> Word:
-    """Return one over the root of variance + eps."""
-    return floating(1.0) / sqrt(variance + eps)
-
-
 @family("fff")
 def normal(x: Word, mean: Word, rstd: Word) -> Word:
     """Return (x - mean) * rstd."""
@@ -73,7 +67,7 @@ def sum_of_weighted_gradient_times_normal(
 def layer_gradient(
     dy: Word, x: Word, mean: Word, rstd: Word, of_gradient: Word, of_product: Word
 ) -> Word:
-    """Return layer normalisation's gradient without a weight, given the means of dy and dy * normal."""
+    """Return layer normalisation's gradient, given the means of dy and dy * normal."""
     return fma(-_normal(x, mean, rstd), of_product, dy - of_gradient) * rstd
 
 
