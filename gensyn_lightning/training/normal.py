@@ -84,7 +84,8 @@ def _settle_arithmetic(arithmetic: str, perturb: int) -> None:
     """Compute by reproducible operators, or by torch's own; a perturbed run takes other kernels."""
     from gensyn_lightning.repops import library, registry
 
-    registry.uninstall()
+    if arithmetic != REPOPS or perturb:
+        registry.uninstall()  # the process this one was forked from may have put them there
     if arithmetic == REPOPS:
         registry.install(library.another() if perturb else None)
 
