@@ -34,7 +34,7 @@ def map_elements(  # noqa: PLR0913
     made = [outs] if isinstance(outs, Operand) else list(outs)
     shape = made[0].shape
     views = [*made, *(each.expand(shape) for each in reads)]
-    kernel = Kernel("repops_map", len(made), _stages_of(definition))
+    kernel = Kernel("repops_map", len(made), stages_of(definition))
     collapsed = [*collapse(views), *(replace(each, shape=(), strides=()) for each in singles)]
     params = (len(made), len(singles)) if singles else (len(made),)
     plan.call(kernel, collapsed, params, words, (definition,))
@@ -70,7 +70,7 @@ def collapse(views: Sequence[Operand]) -> list[Operand]:
     ]
 
 
-def _stages_of(definition: Definition) -> Define:
+def stages_of(definition: Definition) -> Define:
     reads = definition.reads
 
     def define(

@@ -48,7 +48,7 @@ class Op(IntEnum):
     DEQ = 0x47
 
 
-ARITY: dict[Op, int] = {op: 2 for op in Op} | {
+ARITY: dict[Op, int] = dict.fromkeys(Op, 2) | {
     Op.FFMA: 3,
     Op.SEL: 3,
     Op.FSQRT: 1,
@@ -67,6 +67,4 @@ TRUTH_RESULTS = frozenset({Op.FLT, Op.FEQ, Op.EQ, Op.ULT, Op.SLT, Op.DLT, Op.DEQ
 FLOAT_OPERANDS = frozenset(
     {Op.FADD, Op.FMUL, Op.FFMA, Op.FDIV, Op.FSQRT, Op.FLT, Op.FEQ, Op.F2I, Op.F2D}
 )
-DOUBLE_OPERANDS = frozenset(
-    {Op.DADD, Op.DMUL, Op.DDIV, Op.DSQRT, Op.DLT, Op.DEQ, Op.D2F, Op.D2I}
-)
+DOUBLE_OPERANDS = frozenset({Op.DADD, Op.DMUL, Op.DDIV, Op.DSQRT, Op.DLT, Op.DEQ, Op.D2F, Op.D2I})

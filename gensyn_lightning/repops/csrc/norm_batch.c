@@ -1,19 +1,21 @@
-/* Batch normalisation of [N, C, I], I side by side: a channel is gathered once, and its passes stay in cache.
+/* Batch normalisation of [N, C, I], I side by side: some channels at a time, whose passes find them in cache.
  *
  * repops_batch_norm: views y, mean [C], one over the root [C], sum of squares [C]; x, then weight and bias [C] if there are.
  * repops_batch_norm_apply: views y; x, mean, one over the root, then weight and bias. repops_batch_norm_backward: views dy's
  * sum [C], dy's product with the normal [C], then dx if it is wanted; dy, x, mean, one over the root, then the weight.
  * params: 1 there is a weight, 2 a bias, 4 dx is wanted, 8 the means were those of this very x. words: eps, for the first.
- * Terms are numbered along N and I.
+ *
+ * Terms are numbered along N and I: a row begins in whatever lane the one before has ended. GROUP neighbouring channels go
+ * through the same steps side by side.
  */
 #include "norm.h"
 
-enum { WEIGHT = 1, BIAS = 2, D_INPUT = 4, OWN_MEANS = 8, X = 4, ENOUGH = 1 << 14 };
+enum { WEIGHT = 1, BIAS = 2, D_INPUT = 4, OWN_MEANS = 8, X = 4, ENOUGH = 1 << 14, GROUP = 4 };
 
 typedef struct {
   const layout *l;
   void *const *data;
-  int64_t what, channels, count, outer, inner, y, x, dy, w, b; /* views by number; -1: there is none */
+  int64_t what, channels, count, outer, inner, group, y, x, dy, w, b; /* views by number; -1: there is none */
   int64_t mean, rstd;
   float eps;
 } call;
@@ -35,14 +37,91 @@ static void put_one(const call *c, int64_t v, int64_t channel, float value) {
   store_row(address(c, v, 0, channel), c->l->view[v].dtype, 1, &value, 'f', 1);
 }
 
-/* A channel's elements in a row: where they are, if they lie so. */
-static const float *channel_of(const call *c, int64_t v, int64_t channel, float *buffer) {
+/* Row i of a channel as binary32: where it is, or copied into one of this thread's rows. */
+static const float *row_of(const call *c, int64_t v, int64_t i, int64_t channel, int64_t which) {
   const view *w = &c->l->view[v];
-  int64_t step = w->stride[2];
-  if (c->outer == 1 && w->dtype == F32 && step == 1) return (const float *)address(c, v, 0, channel);
-  for (int64_t i = 0; i < c->outer; i++)
-    load_row(buffer + i * c->inner, 'f', address(c, v, i, channel), w->dtype, step, c->inner);
-  return buffer;
+  char *there = address(c, v, i, channel);
+  if (w->dtype == F32 && w->stride[2] == 1) return (const float *)there;
+  float *copy = (float *)scratch(1, (size_t)(2 * GROUP * c->inner) * 4) + which * c->inner;
+  load_row(copy, 'f', there, w->dtype, w->stride[2], c->inner);
+  return copy;
+}
+
+typedef enum { SUM, SQUARES, GRADIENTS } fold_kind;
+
+/* Carries of some channels within a chunk, and what the chunks before gave. */
+typedef struct {
+  vf first[GROUP], second[GROUP];
+  float total[2][GROUP];
+  int64_t done;
+  int any;
+} folds;
+
+INLINE void add_elements(folds *f, fold_kind kind, int g, vf x, vf dy, vf mean, vi some) {
+  vf first = f->first[g], second = f->second[g];
+  if (kind == SUM) first = first + x;
+  if (kind == SQUARES) first = f_fma(x - mean, x - mean, first);
+  if (kind == GRADIENTS) first = first + dy, second = f_fma(x - mean, dy, second);
+  f->first[g] = f_select(some, first, f->first[g]);
+  if (kind == GRADIENTS) f->second[g] = f_select(some, second, f->second[g]);
+}
+
+INLINE void close_chunk(folds *f, fold_kind kind, int groups) {
+  for (int g = 0; g < groups; g++)
+    for (int k = 0; k < (kind == GRADIENTS ? 2 : 1); k++) {
+      float value = t_add_ff(k ? f->second[g] : f->first[g])[0];
+      f->total[k][g] = f->any ? f->total[k][g] + value : value;
+      if (k) f->second[g] = (vf){0};
+      else f->first[g] = (vf){0};
+    }
+  f->any = 1;
+  f->done = 0;
+}
+
+/* Take all rows of `groups` channels into their folds. */
+INLINE void fold_rows(const call *c, folds *f, fold_kind kind, int groups, int64_t channel, const float *mean) {
+  vi all = i_below(LANES);
+  for (int64_t i = 0; i < c->outer; i++) {
+    const float *x[GROUP], *dy[GROUP];
+    for (int g = 0; g < groups; g++) {
+      x[g] = row_of(c, c->x, i, channel + g, g);
+      dy[g] = kind == GRADIENTS ? row_of(c, c->dy, i, channel + g, GROUP + g) : x[g];
+    }
+    for (int64_t at = 0; at < c->inner;) {
+      int64_t m = MIN(c->inner - at, CHUNK - f->done), lane = f->done % LANES;
+      f->done += m;
+      if (lane) {
+        int64_t k = MIN(m, LANES - lane);
+        vi some = i_among(lane, lane + k);
+        for (int g = 0; g < groups; g++)
+          add_elements(f, kind, g, f_later(x[g] + at, lane, k), f_later(dy[g] + at, lane, k), f_all(mean[g]), some);
+        at += k, m -= k;
+      }
+      for (; m >= LANES; m -= LANES, at += LANES)
+        for (int g = 0; g < groups; g++) add_elements(f, kind, g, f_load(x[g] + at), f_load(dy[g] + at), f_all(mean[g]), all);
+      if (m) {
+        vi some = i_below((int32_t)m);
+        for (int g = 0; g < groups; g++)
+          add_elements(f, kind, g, f_some(x[g] + at, m), f_some(dy[g] + at, m), f_all(mean[g]), some);
+        at += m;
+      }
+      if (f->done == CHUNK) close_chunk(f, kind, groups);
+    }
+  }
+  if (f->done) close_chunk(f, kind, groups);
+}
+
+INLINE void fold_channels(const call *c, folds *f, fold_kind kind, int64_t groups, int64_t channel, const float *mean) {
+  memset(f, 0, sizeof *f);
+  if (groups == GROUP) {
+    fold_rows(c, f, kind, GROUP, channel, mean);
+    return;
+  }
+  for (int64_t g = 0; g < groups; g++) {
+    folds own = {0};
+    fold_rows(c, &own, kind, 1, channel + g, mean + g);
+    for (int k = 0; k < 2; k++) f->total[k][g] = own.total[k][0];
+  }
 }
 
 typedef struct {
@@ -64,58 +143,81 @@ static void gradient(const element *e, float *out, int64_t n)
   ROW(f_fma(-(AT(e->x) - e->mean), e->of_product, AT(e->dy) - e->of_dy) * e->scale)
 static void scaled_gradient(const element *e, float *out, int64_t n) ROW(AT(e->dy) * e->scale)
 
-/* Make every element of a channel by `body` and put it where it belongs. */
-static void put_channel(const call *c, int64_t channel, element e, void (*body)(const element *, float *, int64_t)) {
+/* Make every element of some channels by `body` and put it where it belongs. */
+static void put_channels(const call *c, int64_t channel, int64_t groups, element *e,
+                         void (*body)(const element *, float *, int64_t)) {
   const view *o = &c->l->view[c->y];
   int direct = o->dtype == F32 && o->stride[2] == 1;
   float *made = direct ? NULL : scratch(2, (size_t)c->inner * 4);
-  for (int64_t i = 0; i < c->outer; i++, e.x += c->inner, e.dy += c->dy >= 0 ? c->inner : 0) {
-    char *there = address(c, c->y, i, channel);
-    body(&e, direct ? (float *)there : made, c->inner);
-    if (!direct) store_row(there, o->dtype, o->stride[2], made, 'f', c->inner);
-  }
+  for (int64_t i = 0; i < c->outer; i++)
+    for (int64_t g = 0; g < groups; g++) {
+      char *there = address(c, c->y, i, channel + g);
+      e[g].x = row_of(c, c->x, i, channel + g, 0);
+      if (c->dy >= 0) e[g].dy = row_of(c, c->dy, i, channel + g, 1);
+      body(&e[g], direct ? (float *)there : made, c->inner);
+      if (!direct) store_row(there, o->dtype, o->stride[2], made, 'f', c->inner);
+    }
 }
 
 static float scale_of(const call *c, int64_t channel, float rstd) {
   return c->w >= 0 ? canonical1(rstd * one(c, c->w, channel)) : rstd;
 }
 
-static void put_normal(const call *c, int64_t channel, const float *x, float mean, float rstd) {
-  element e = {.x = x, .mean = f_all(mean), .scale = f_all(scale_of(c, channel, rstd))};
-  if (c->b >= 0) e.bias = f_all(one(c, c->b, channel));
-  put_channel(c, channel, e, c->b >= 0 ? affine : scaled);
+static void put_normal(const call *c, int64_t channel, int64_t groups, const float *mean, const float *rstd) {
+  element e[GROUP];
+  for (int64_t g = 0; g < groups; g++) {
+    e[g] = (element){.mean = f_all(mean[g]), .scale = f_all(scale_of(c, channel + g, rstd[g]))};
+    if (c->b >= 0) e[g].bias = f_all(one(c, c->b, channel + g));
+  }
+  put_channels(c, channel, groups, e, c->b >= 0 ? affine : scaled);
 }
 
-static void run_forward(const void *arg, int64_t channel) {
+static void run_forward(const void *arg, int64_t index) {
   const call *c = arg;
-  float *buffer = scratch(1, (size_t)(2 * c->count + LANES) * 4);
-  normal_row r = {.x = channel_of(c, c->x, channel, buffer)};
-  r.mean = mean_of(sum_row(c->count, sum_of_x, &r), c->count);
-  float squares = sum_row(c->count, sum_of_squares, &r);
-  r.rstd = rstd_of(squares, c->count, c->eps);
-  put_one(c, 1, channel, r.mean), put_one(c, 2, channel, r.rstd), put_one(c, 3, channel, squares);
-  put_normal(c, channel, r.x, r.mean, r.rstd);
+  int64_t channel = index * c->group, groups = MIN(c->group, c->channels - channel);
+  float mean[GROUP] = {0}, rstd[GROUP];
+  folds f;
+  fold_channels(c, &f, SUM, groups, channel, mean);
+  for (int64_t g = 0; g < groups; g++) mean[g] = mean_of(f.total[0][g], c->count);
+  fold_channels(c, &f, SQUARES, groups, channel, mean);
+  for (int64_t g = 0; g < groups; g++) {
+    rstd[g] = rstd_of(f.total[0][g], c->count, c->eps);
+    put_one(c, 1, channel + g, mean[g]), put_one(c, 2, channel + g, rstd[g]), put_one(c, 3, channel + g, f.total[0][g]);
+  }
+  put_normal(c, channel, groups, mean, rstd);
 }
 
-static void run_apply(const void *arg, int64_t channel) {
+/* Rows lie one after the other as channels do: a task takes some images whole. */
+static void run_apply(const void *arg, int64_t image) {
   const call *c = arg;
-  const float *x = channel_of(c, c->x, channel, scratch(1, (size_t)(2 * c->count + LANES) * 4));
-  put_normal(c, channel, x, one(c, c->mean, channel), one(c, c->rstd, channel));
+  call own = *c;
+  own.outer = 1;
+  for (int64_t channel = 0; channel < c->channels; channel++) {
+    float mean = one(c, c->mean, channel), rstd = one(c, c->rstd, channel);
+    void *moved[8];
+    for (int64_t v = 0; v < c->l->views; v++)
+      moved[v] = (char *)c->data[v] + (v < 2 ? image * c->l->view[v].stride[0] * item_bytes(c->l->view[v].dtype) : 0);
+    own.data = moved;
+    put_normal(&own, channel, 1, &mean, &rstd);
+  }
 }
 
-static void run_backward(const void *arg, int64_t channel) {
+static void run_backward(const void *arg, int64_t index) {
   const call *c = arg;
-  float *buffer = scratch(1, (size_t)(2 * c->count + LANES) * 4);
-  normal_row r = {.mean = one(c, c->mean, channel), .rstd = one(c, c->rstd, channel)};
-  r.dy = channel_of(c, c->dy, channel, buffer), r.x = channel_of(c, c->x, channel, buffer + c->count);
-  float of_dy = canonical1(sum_row(c->count, sum_of_dy, &r));
-  float product = canonical1(canonical1(sum_row(c->count, sum_of_dy_times_difference, &r)) * r.rstd);
-  put_one(c, 0, channel, of_dy), put_one(c, 1, channel, product);
-  if (c->y < 0) return;
-  element e = {.x = r.x, .dy = r.dy, .mean = f_all(r.mean), .scale = f_all(scale_of(c, channel, r.rstd))};
-  e.of_dy = f_all(mean_of(of_dy, c->count));
-  e.of_product = f_all(mean_of(product * r.rstd, c->count));
-  put_channel(c, channel, e, c->what & OWN_MEANS ? gradient : scaled_gradient);
+  int64_t channel = index * c->group, groups = MIN(c->group, c->channels - channel);
+  float mean[GROUP], rstd[GROUP];
+  folds f;
+  element e[GROUP];
+  for (int64_t g = 0; g < groups; g++) mean[g] = one(c, c->mean, channel + g), rstd[g] = one(c, c->rstd, channel + g);
+  fold_channels(c, &f, GRADIENTS, groups, channel, mean);
+  for (int64_t g = 0; g < groups; g++) {
+    float of_dy = canonical1(f.total[0][g]), product = canonical1(canonical1(f.total[1][g]) * rstd[g]);
+    put_one(c, 0, channel + g, of_dy), put_one(c, 1, channel + g, product);
+    e[g] = (element){.mean = f_all(mean[g]), .scale = f_all(scale_of(c, channel + g, rstd[g]))};
+    e[g].of_dy = f_all(mean_of(of_dy, c->count));
+    e[g].of_product = f_all(mean_of(product * rstd[g], c->count));
+  }
+  if (c->y >= 0) put_channels(c, channel, groups, e, c->what & OWN_MEANS ? gradient : scaled_gradient);
 }
 
 static int run(call *c, int64_t next, task *body) {
@@ -124,11 +226,13 @@ static int run(call *c, int64_t next, task *body) {
   c->b = c->what & BIAS ? next : -1;
   c->outer = x->size[0], c->channels = x->size[1], c->inner = x->size[2];
   c->count = c->outer * c->inner;
-  if (!scratch(1, (size_t)(2 * c->count + LANES) * 4) || !scratch(2, (size_t)c->inner * 4)) return NO_MEMORY;
+  c->group = c->channels < GROUP * threads_max() ? 1 : GROUP;
+  if (!scratch(1, (size_t)(2 * GROUP * c->inner) * 4) || !scratch(2, (size_t)c->inner * 4)) return NO_MEMORY;
+  int64_t tasks = body == run_apply ? c->outer : ceil_div(c->channels, c->group);
   if (c->count * c->channels < ENOUGH)
-    for (int64_t i = 0; i < c->channels; i++) body(c, i);
+    for (int64_t i = 0; i < tasks; i++) body(c, i);
   else
-    run_tasks(c->channels, body, c);
+    run_tasks(tasks, body, c);
   return DONE;
 }
 

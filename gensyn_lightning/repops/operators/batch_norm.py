@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from gensyn_lightning.repops.coverage import covers
 from gensyn_lightning.repops.dtype import Dtype
 from gensyn_lightning.repops.folding import reduce
-from gensyn_lightning.repops.mapping import copy_elements, map_elements
+from gensyn_lightning.repops.mapping import collapse, copy_elements, map_elements, stages_of
 from gensyn_lightning.repops.operators.batch_norm_stages import (
     APPLY,
     BACKWARD,
@@ -24,9 +24,18 @@ from gensyn_lightning.repops.operators.batch_norm_stages import (
 )
 from gensyn_lightning.repops.operators.normalisation import saved_dtype
 from gensyn_lightning.repops.operators.reduction import count_word, require_single
-from gensyn_lightning.repops.plan import Operand, Plan, Scalar, WordSource, dense_strides, numel
+from gensyn_lightning.repops.plan import (
+    Kernel,
+    Operand,
+    Plan,
+    Scalar,
+    WordSource,
+    dense_strides,
+    numel,
+)
 from gensyn_lightning.repops.programs import arithmetic, batch_norm, normalisation
 from gensyn_lightning.repops.programs import reduction as sums
+from gensyn_lightning.repops.word import Definition
 
 INNER_LEAST = 8  # shorter rows are no rows to walk along
 
@@ -293,14 +302,25 @@ def _gradients_by_stages(
         return
     scale = along_channels(_scale(plan, used, weight), x)
     if not train:
-        map_elements(plan, arithmetic.mul["ff"], dx, [dy, scale])
+        map_rows(plan, arithmetic.mul["ff"], dx, [dy, scale])
         return
     means = [plan.new(of_dy.shape, Dtype.F32) for _ in range(2)]
     map_elements(plan, sums.divided["fF"], means[0], [of_dy], [count])
     map_elements(plan, batch_norm.mean_product["ffF"], means[1], [product, used.rstd], [count])
     found = [dy, x, along_channels(used.mean, x), scale]
     found += [along_channels(each, x) for each in means]
-    map_elements(plan, batch_norm.gradient["ffffff"], dx, found)
+    map_rows(plan, batch_norm.gradient["ffffff"], dx, found)
+
+
+def map_rows(plan: Plan, definition: Definition, out: Operand, reads: Sequence[Operand]) -> None:
+    """Have a program run over every element, row by row where the channels lie side by side."""
+    views = collapse([out, *(each.expand(out.shape) for each in reads)])
+    plain = all(each.dtype is Dtype.F32 and each.strides[-1:] == (1,) for each in views)
+    if not plain or out.rank < 2 or len(views[0].shape) != 2 or views[0].shape[1] < INNER_LEAST:
+        map_elements(plan, definition, out, reads)
+        return
+    kernel = Kernel("repops_map_rows", 1, stages_of(definition))
+    plan.call(kernel, views, (1,), (), (definition,))
 
 
 def _scale(plan: Plan, used: Statistics, weight: Operand | None) -> Operand:

@@ -19,7 +19,7 @@ from gensyn_lightning.repops.operators.pool_windows import (
     POOL_MEAN_BACKWARD,
     Windows,
 )
-from gensyn_lightning.repops.plan import Exact, Operand, Plan, contiguous_strides, numel
+from gensyn_lightning.repops.plan import Exact, Operand, Plan, numel
 from gensyn_lightning.repops.stage import Shape
 
 Sizes = Sequence[int]
@@ -74,7 +74,7 @@ def max_unpool(
     """Put elements where a pooling found them, 0 elsewhere; the last of several stays."""
     if not self.dtype.is_floating:
         raise Exact
-    out = _result(plan, self, (*self.shape[:-rank], *output_size))
+    out = rows.result_in_format(plan, self, (*self.shape[:-rank], *output_size))
     made = out if out.is_contiguous else plan.new(out.shape, out.dtype)
     write(plan, "write", _planes(plan, made, rank), *_places(plan, indices, self, rank))
     _returned(plan, out, made)
@@ -186,12 +186,15 @@ def _largest(plan: Plan, self: Operand, outs: Shape, windows: Windows) -> None:
     _computable(self.dtype)
     rank = len(outs)
     shape = (*self.shape[: -len(outs)], *outs)
-    values, places = _result(plan, self, shape), _result(plan, self, shape, Dtype.I64)
-    source = _five(rows.computed_as(plan, self), rank)
+    values, places = (
+        rows.result_in_format(plan, self, shape),
+        rows.result_in_format(plan, self, shape, Dtype.I64),
+    )
+    source = rows.five(rows.computed_as(plan, self), rank)
     made = values if values.dtype is Dtype.F32 else plan.like(values, Dtype.F32)
     windows = _plain(windows, source.shape, outs)
-    words = windows.words(source.shape[2:], _five(made, rank).shape[2:])
-    views = [_five(made, rank), _five(places, rank), source]
+    words = windows.words(source.shape[2:], rows.five(made, rank).shape[2:])
+    views = [rows.five(made, rank), rows.five(places, rank), source]
     plan.call(POOL_MAX, views, windows.params(), words)
     if made is not values:
         copy_elements(plan, values, made)
@@ -201,29 +204,29 @@ def _largest(plan: Plan, self: Operand, outs: Shape, windows: Windows) -> None:
 def _means(plan: Plan, self: Operand, outs: Shape, windows: Windows) -> None:
     _computable(self.dtype)
     rank = len(outs)
-    out = _result(plan, self, (*self.shape[:-rank], *outs))
-    source = _five(rows.computed_as(plan, self), rank)
+    out = rows.result_in_format(plan, self, (*self.shape[:-rank], *outs))
+    source = rows.five(rows.computed_as(plan, self), rank)
     made = out if out.dtype is Dtype.F32 else plan.like(out, Dtype.F32)
     windows = _plain(windows, source.shape, outs)
-    words = windows.words(source.shape[2:], _five(made, rank).shape[2:])
-    plan.call(POOL_MEAN, [_five(made, rank), source], windows.params(), words)
+    words = windows.words(source.shape[2:], rows.five(made, rank).shape[2:])
+    plan.call(POOL_MEAN, [rows.five(made, rank), source], windows.params(), words)
     _returned(plan, out, made)
 
 
 def _means_backward(plan: Plan, grad: Operand, self: Operand, rank: int, windows: Windows) -> None:
     _computable(grad.dtype)
-    out = _result(plan, self, self.shape)
-    source = _five(rows.computed_as(plan, grad), rank)
+    out = rows.result_in_format(plan, self, self.shape)
+    source = rows.five(rows.computed_as(plan, grad), rank)
     made = out if out.dtype is Dtype.F32 else plan.like(out, Dtype.F32)
-    windows = _plain(windows, _five(made, rank).shape, source.shape[-rank:])
-    words = windows.words(_five(made, rank).shape[2:], source.shape[2:])
-    plan.call(POOL_MEAN_BACKWARD, [_five(made, rank), source], windows.params(), words)
+    windows = _plain(windows, rows.five(made, rank).shape, source.shape[-rank:])
+    words = windows.words(rows.five(made, rank).shape[2:], source.shape[2:])
+    plan.call(POOL_MEAN_BACKWARD, [rows.five(made, rank), source], windows.params(), words)
     _returned(plan, out, made)
 
 
 def _to_places(plan: Plan, grad: Operand, self: Operand, indices: Operand, rank: int) -> None:
     _computable(grad.dtype)
-    out = _result(plan, self, self.shape)
+    out = rows.result_in_format(plan, self, self.shape)
     made = out if out.is_contiguous else plan.new(out.shape, out.dtype)
     write(plan, "add", _planes(plan, made, rank), *_places(plan, indices, grad, rank))
     _returned(plan, out, made)
@@ -244,25 +247,6 @@ def _returned(plan: Plan, out: Operand, made: Operand) -> None:
     if made is not out:
         copy_elements(plan, out, made)
     plan.returns(out)
-
-
-def _result(plan: Plan, self: Operand, shape: Shape, dtype: Dtype | None = None) -> Operand:
-    """Return the next result, channels last if the input is."""
-    order = [0, *range(2, self.rank), 1]
-    last = self.rank in (4, 5) and not self.is_contiguous and self.permute(order).is_contiguous
-    laid = contiguous_strides(tuple(shape[at] for at in order)) if last else ()
-    strides = tuple(laid[order.index(at)] for at in range(self.rank)) if last else None
-    return plan.result(shape, self.dtype if dtype is None else dtype, strides)
-
-
-def _five(operand: Operand, rank: int) -> Operand:
-    """Return the view (N, C, D, H, W)."""
-    made = operand
-    if operand.rank == rank + 1:
-        made = made.unsqueeze(0)
-    for _ in range(3 - rank):
-        made = made.unsqueeze(2)
-    return made
 
 
 def _windows(rank: int, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Windows:

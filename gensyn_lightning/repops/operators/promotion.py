@@ -49,9 +49,7 @@ def _category(dtype: Dtype) -> int:
     return 2 if dtype.is_floating else int(dtype is not Dtype.BOOL)
 
 
-def laid_out_like(
-    plan: Plan, shape: Shape, dtype: Dtype, *values: Operand | Scalar
-) -> Operand:
+def laid_out_like(plan: Plan, shape: Shape, dtype: Dtype, *values: Operand | Scalar) -> Operand:
     """Return the result of `shape`, its strides in the order of the first value that has it."""
     for each in values:
         if isinstance(each, Operand) and each.shape == shape:
@@ -59,9 +57,7 @@ def laid_out_like(
     return plan.result(shape, dtype)
 
 
-def value_of(
-    kind: str, *values: Operand | Scalar
-) -> tuple[list[Operand], list[WordSource], str]:
+def value_of(kind: str, *values: Operand | Scalar) -> tuple[list[Operand], list[WordSource], str]:
     """Return reads, words and the kinds that name a program for them.
 
     Numbers come as words; a number before a tensor is put there as a read of a constant tensor.

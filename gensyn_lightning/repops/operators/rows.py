@@ -8,7 +8,14 @@ from dataclasses import replace
 from gensyn_lightning.errors import NotReproducible
 from gensyn_lightning.repops.dtype import Dtype
 from gensyn_lightning.repops.mapping import copy_elements, map_elements
-from gensyn_lightning.repops.plan import Kernel, Operand, Plan, WordSource, numel
+from gensyn_lightning.repops.plan import (
+    Kernel,
+    Operand,
+    Plan,
+    WordSource,
+    contiguous_strides,
+    numel,
+)
 from gensyn_lightning.repops.programs import indexing
 from gensyn_lightning.repops.programs.arithmetic import copy
 from gensyn_lightning.repops.stage import Shape, Stage
@@ -73,6 +80,28 @@ def in_dtype(plan: Plan, operand: Operand, dtype: Dtype) -> Operand:
 def computing_dtype(dtype: Dtype) -> Dtype:
     """Return binary32 for the half types, else the type itself."""
     return Dtype.F32 if dtype.kind == "f" else dtype
+
+
+def five(operand: Operand, rank: int) -> Operand:
+    """Return the view (N, C, D, H, W) of a tensor whose last `rank` dimensions are spatial."""
+    made = operand
+    while made.rank < rank + 2:
+        made = made.unsqueeze(0)
+    for _ in range(3 - rank):
+        made = made.unsqueeze(2)
+    return made
+
+
+def result_in_format(
+    plan: Plan, pattern: Operand, shape: Shape, dtype: Dtype | None = None
+) -> Operand:
+    """Return the next result, channels last if `pattern`, of the same rank, is."""
+    order = [0, *range(2, pattern.rank), 1]
+    last = pattern.rank in (4, 5) and not pattern.is_contiguous
+    last = last and pattern.permute(order).is_contiguous
+    laid = contiguous_strides(tuple(shape[at] for at in order)) if last else ()
+    strides = tuple(laid[order.index(at)] for at in range(pattern.rank)) if last else None
+    return plan.result(shape, pattern.dtype if dtype is None else dtype, strides)
 
 
 def single(dtype: Dtype, what: str) -> None:

@@ -70,7 +70,7 @@ def rule_of(order: float) -> Rule:
         return programs.count_of_nonzero["ff"], [], None
     if order == 1:
         return programs.sum_of_magnitudes["ff"], [], None
-    if order == 2:  # noqa: PLR2004
+    if order == 2:
         return programs.sum_of_squares["ff"], [], programs.root["f"]
     if order == math.inf:
         return programs.largest_magnitude["ff"], [], None

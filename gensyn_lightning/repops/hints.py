@@ -1,0 +1,63 @@
+"""What to use instead of an operator that is refused, by family."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+GENERAL = 'write it with operators that are covered, or train with numerics="native"'
+
+# The first pattern that fits an operator's name, without its overload, decides.
+_HINTS: tuple[tuple[str, str], ...] = (
+    (
+        "*sparse* ccol_indices* col_indices* crow_indices* row_indices* indices* values* "
+        "_values_copy _coalesced _convert_indices* _to_* _spdiags sspaddmm* "
+        "_validate_compressed*",
+        "use dense tensors: nn.Embedding(sparse=False), Adam in place of SparseAdam",
+    ),
+    ("_nested_* *jagged*", "pad the sequences to one length and pass a mask"),
+    (
+        "*quantize* *quantized* *int4pack* *int8pack* _dyn_quant* _int_mm* dequantize* "
+        "_fused_moving_avg*",
+        "train without quantization; quantize the trained model afterwards",
+    ),
+    ("*mkldnn* *onednn* *nnpack* to_mkldnn", "use ordinary tensors and layers"),
+    (
+        "_fft_*",
+        "multiply by a constant matrix of the transform, or transform the data beforehand",
+    ),
+    (
+        "*linalg* cholesky* geqrf* ormqr* triangular_solve* _cholesky* _linalg* lu_* "
+        "_compute_linear_combination*",
+        "LAPACK's bits differ between machines: compute decompositions beforehand, or iterate "
+        "with matrix products (Newton-Schulz)",
+    ),
+    ("_cdist* _pdist*", "write the distance out: (a[:, None] - b[None]).square().sum(-1).sqrt()"),
+    ("_ctc_loss*", "train with cross-entropy on aligned targets"),
+    (
+        "_transformer_encoder_layer_fwd _native_multi_head_attention _transform_bias*",
+        "call torch.backends.mha.set_fastpath_enabled(False)",
+    ),
+    (
+        "kthvalue* median* nanmedian* mode* topk* sort* msort*",
+        "torch.sort(stable=True) and indexing, if it is covered for this type",
+    ),
+    ("histc* histogram* _histogramdd*", "torch.bucketize and torch.bincount"),
+    (
+        "_philox_* _sample_dirichlet _dirichlet* _standard_gamma* binomial poisson*",
+        "draw with torch.rand or torch.randn and transform",
+    ),
+    ("_scaled_mm* _grouped_mm", "torch.matmul in float32 or bfloat16"),
+    ("_add_relu* _addmm_activation*", "the operators one after the other"),
+    ("special_* i0* igamma* polygamma* mvlgamma* digamma* lgamma* _test_*", GENERAL),
+    ("nextafter* frexp*", "view the tensor as integers and work on the bits"),
+    ("segment_reduce* _segment_reduce*", "torch.scatter_reduce or index_add"),
+)
+
+
+def hint_for(name: str) -> str:
+    """Return what to use instead of an operator, named with or without its overload."""
+    packet = name.partition(".")[0]
+    for patterns, hint in _HINTS:
+        if any(fnmatchcase(packet, each) for each in patterns.split()):
+            return hint
+    return GENERAL

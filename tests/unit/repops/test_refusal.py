@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+
+import pytest
+import torch
+
+from gensyn_lightning.errors import NotReproducible
+from gensyn_lightning.repops import exactness, refusal, registry
+
+
+class Inner(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.special.bessel_j0(x)
+
+
+class Outer(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = torch.nn.Sequential(torch.nn.Identity(), Inner())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(x)
+
+
+class BadBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: object, x: torch.Tensor) -> torch.Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: object, grad: torch.Tensor) -> torch.Tensor:
+        return torch.special.bessel_j0(grad)
+
+
+def message_of(function: object, *args: object) -> str:
+    with registry.reproducible(), pytest.raises(NotReproducible) as caught:
+        function(*args)  # type: ignore[operator]
+    return str(caught.value)
+
+
+def test_a_refusal_names_operator_type_line_and_what_to_do() -> None:
+    x = torch.ones(3, dtype=torch.float64)
+    with registry.reproducible(), pytest.raises(NotReproducible) as caught:
+        torch.special.bessel_j0(x)
+    text = str(caught.value)
+    assert "aten::special_bessel_j0 " in text
+    assert "float64" in text
+    first = test_a_refusal_names_operator_type_line_and_what_to_do.__code__.co_firstlineno
+    assert f"at {__file__}:{first + 3}" in text
+    assert caught.value.hint
+
+
+def test_a_refusal_names_the_module_under_the_outermost_one() -> None:
+    text = message_of(Outer(), torch.ones(3))
+    assert "in module Outer.body.1 (Inner)" in text
+    assert f"{__file__}:{Inner.forward.__code__.co_firstlineno + 1}" in text
+
+
+def test_a_refusal_in_the_backward_pass_says_so() -> None:
+    x = torch.ones(3, requires_grad=True)
+    with registry.reproducible():
+        y = BadBackward.apply(x)
+        text = message_of(y.backward, torch.ones(3))
+    assert "in the backward pass (BadBackwardBackward)" in text
+
+
+def test_anomaly_mode_adds_the_forward_call() -> None:
+    x = torch.ones(3, requires_grad=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with torch.autograd.set_detect_anomaly(True, check_nan=False):
+            y = BadBackward.apply(x)
+            text = message_of(y.backward, torch.ones(3))
+    assert "of the forward call" in text
+    assert "BadBackward.apply(x)" in text
+
+
+def test_hints_go_by_family() -> None:
+    assert "dense" in message_of(torch.ones(2, 2).to_sparse)
+    assert "transform" in message_of(torch.fft.fft, torch.ones(4))
+    assert "LAPACK" in message_of(torch.linalg.qr, torch.ones(2, 2))
+
+
+def test_an_operator_for_integers_is_refused_for_numbers_with_fractions() -> None:
+    assert "unique_dim" in exactness.guarded()
+    with registry.reproducible():
+        assert torch.unique(torch.tensor([[3, 1], [3, 1]]), dim=0).tolist() == [[3, 1]]
+        with pytest.raises(NotReproducible, match="unique_dim"):
+            torch.unique(torch.ones(2, 2), dim=0)
+
+
+def test_operators_outside_of_aten_are_refused() -> None:
+    found = refusal.foreign()
+    assert "quantized::embedding_byte" in found
+    assert not [each for each in found if each.startswith(("aten::", "c10d::"))]
+
+
+def test_an_operator_registered_from_python_is_left_alone() -> None:
+    @torch.library.custom_op("gensyn_test::twice", mutates_args=())
+    def twice(x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([x, x])
+
+    assert not [each for each in refusal.foreign() if each.startswith("gensyn_test::")]
+    with registry.reproducible():
+        assert twice(torch.ones(1)).shape == (2, 1)
+
+
+def test_nothing_is_left_behind_by_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(target: object) -> list[object]:
+        raise RuntimeError("half way")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(refusal, "install", failing)
+        with pytest.raises(RuntimeError, match="half way"), registry.reproducible():
+            pass
+    torch.special.bessel_j0(torch.ones(1))
+    with pytest.raises(ZeroDivisionError), registry.reproducible():
+        raise ZeroDivisionError
+    torch.special.bessel_j0(torch.ones(1))
+    with registry.reproducible(), pytest.raises(NotReproducible):
+        torch.special.bessel_j0(torch.ones(1))
+
+
+def test_blocks_nest_and_overlap_between_threads() -> None:
+    inside, leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with registry.reproducible():
+            inside.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=other)
+    with registry.reproducible():
+        with registry.reproducible():
+            pass
+        thread.start()
+        inside.wait(10)
+    with pytest.raises(NotReproducible):
+        torch.special.bessel_j0(torch.ones(1))
+    leave.set()
+    thread.join()
+    torch.special.bessel_j0(torch.ones(1))
+
+
+def test_other_threads_are_refused_too() -> None:
+    caught: list[Exception] = []
+
+    def other() -> None:
+        try:
+            torch.special.bessel_j0(torch.ones(1))
+        except NotReproducible as error:
+            caught.append(error)
+
+    with registry.reproducible():
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+    assert len(caught) == 1
+
+
+def test_refusals_are_installed_in_a_moment() -> None:
+    with registry.reproducible():
+        pass
+    library = torch.library.Library("aten", "IMPL")
+    start = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        others = refusal.install(library)
+    taken = time.perf_counter() - start
+    for each in [library, *others]:
+        each._destroy()
+    assert taken < 2  # 0.05 s on a quiet machine
