@@ -10,14 +10,14 @@ import ctypes
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from gensyn_lightning.errors import NotReproducible
-from gensyn_lightning.repops import library
+from gensyn_lightning.repops import library, refusal
 from gensyn_lightning.repops.arguments import Reader, arguments_of, in_order, key_of, overlaps
 from gensyn_lightning.repops.coverage import Covered, WrongShape, plan_for
 from gensyn_lightning.repops.executor import Ready
@@ -26,11 +26,12 @@ from gensyn_lightning.repops.operators import load_all
 from gensyn_lightning.repops.plan import Exact
 from gensyn_lightning.repops.shim import loader
 from gensyn_lightning.repops.shim.loader import Shim
+from gensyn_lightning.repops.switches import switched_off
 
 _CPU = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
 _PLANS_MAX = 4096
 _lock = threading.RLock()
-_installed: list[tuple[torch.library.Library, Shim | None]] = []
+_installed: list[ExitStack] = []
 _operators: dict[str, Operator] = {}
 _depth = 0
 _UNKNOWN: Any = object()
@@ -41,9 +42,9 @@ def reproducible() -> Iterator[None]:
     """Have this whole process compute by reproducible operators while the block runs."""
     global _depth
     with _lock:
-        _depth += 1
-        if _depth == 1:
+        if _depth == 0:
             install()
+        _depth += 1
     try:
         yield
     finally:
@@ -61,27 +62,35 @@ def install(kernels: Library | None = None) -> None:
     if _installed:
         return
     kernels = loaded() if kernels is None else threaded(kernels)
-    between = None if kernels is None else loader.load()
-    operators = _all_operators()
-    for each in operators:
-        each.use(kernels, between)
-    target = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch says once that an operator is overridden: it is
-        for each in operators:
-            target.impl(each.name, each, "CPU")  # type: ignore[no-untyped-call]
-    _installed.append((target, between))
-    if kernels is not None and between is not None:
-        between.install([each.handle for each in operators], kernels.run_address)
+    with ExitStack() as stack:
+        stack.enter_context(switched_off())
+        _put_in_place(kernels, stack)
+        _installed.append(stack.pop_all())
 
 
 def uninstall() -> None:
     """Put torch's own operators back."""
     while _installed:
-        target, between = _installed.pop()
-        if between is not None:
-            between.uninstall()
-        target._destroy()  # type: ignore[no-untyped-call]
+        _installed.pop().close()
+
+
+def _put_in_place(kernels: Library | None, stack: ExitStack) -> None:
+    """Register operators and refusals; closing the stack takes them out."""
+    between = None if kernels is None else loader.load()
+    operators = _all_operators()
+    for each in operators:
+        each.use(kernels, between)
+    target = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
+    stack.callback(target._destroy)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch says once that an operator is overridden: it is
+        for each in operators:
+            target.impl(each.name, each, "CPU")  # type: ignore[no-untyped-call]
+        for other in refusal.install(target):
+            stack.callback(other._destroy)
+    if kernels is not None and between is not None:
+        stack.callback(between.uninstall)
+        between.install([each.handle for each in operators], kernels.run_address)
 
 
 def _all_operators() -> list[Operator]:
@@ -178,7 +187,8 @@ class Operator:
         except Exact:
             return None
         except NotReproducible as error:
-            raise refusal(self.name, error) from error
+            types = refusal.types_of(values)
+            raise refusal.refused(f"aten::{self.name}", types, error) from error
         reader.plan.results = reader.plan.results[: self._returns]
         return Ready(reader.plan, self._kernels)
 
@@ -215,11 +225,6 @@ def threaded(kernels: Library) -> Library:
     """Return the kernels, with torch's own threads to share their work out to."""
     kernels.use_threads_of(_openmp())
     return kernels
-
-
-def refusal(name: str, error: NotReproducible) -> NotReproducible:
-    """Return the error with what the user needs to find the place."""
-    return NotReproducible(f"aten::{name}: {error.args[0]}", hint=error.hint)
 
 
 def _openmp() -> ctypes.CDLL:

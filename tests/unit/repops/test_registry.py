@@ -222,12 +222,6 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_refusal_names_the_operator():
-    error = registry.refusal("add.Tensor", NotReproducible("no", hint="do"))
-    assert "aten::add.Tensor" in str(error)
-    assert error.hint == "do"
-
-
 def test_nothing_is_said_about_overriding():
     code = "from gensyn_lightning.repops import registry\nregistry.install()\n"
     done = subprocess.run(
