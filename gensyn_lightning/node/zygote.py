@@ -69,15 +69,24 @@ def main() -> None:
     options = parser.parse_args()
     if options.die_with:
         die_with_parent(options.die_with)
-    serve(options.socket, WORK, IMPORTS)
+    serve(options.socket, WORK, IMPORTS, _compute_reproducibly)
 
 
-def serve(path: Path, work: Mapping[str, Work], imports: tuple[str, ...] = ()) -> NoReturn:
-    """Listen at once, so that clients can wait in line, then import, then fork for each of them."""
+def serve(
+    path: Path,
+    work: Mapping[str, Work],
+    imports: tuple[str, ...] = (),
+    prepare: Callable[[], None] = lambda: None,
+) -> NoReturn:
+    """Listen at once, so that clients can wait in line, then import, then fork for each of them.
+
+    What takes a while and is the same for every fork belongs into `prepare`.
+    """
     listener = _listen(path)
     adopt_orphans()
     for name in imports:
         _import(name)
+    prepare()
     if len(os.listdir("/proc/self/task")) > 1:
         raise SandboxError(
             "an import started a thread, so no runner can be forked safely",
@@ -226,6 +235,13 @@ class _Zygote:
         os.close(self._ring)
         for each in self._clients.values():
             each.connection.close()
+
+
+def _compute_reproducibly() -> None:
+    """Put our operators in the place of torch's own; a fork that wants those takes ours out."""
+    from gensyn_lightning.repops import registry
+
+    registry.install()
 
 
 def _listen(path: Path) -> socket.socket:
