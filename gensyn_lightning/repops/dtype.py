@@ -21,7 +21,7 @@ class Dtype(IntEnum):
 
     @property
     def kind(self) -> str:
-        """What an element is as a word: `f` widened to binary32, `d` binary64, `i` sign-extended."""
+        """What an element is as a word: `f` widened to binary32, `d` binary64, `i` an integer."""
         if self in (Dtype.F16, Dtype.F32, Dtype.BF16):
             return "f"
         return "d" if self is Dtype.F64 else "i"

@@ -18,7 +18,7 @@ from gensyn_lightning.repops.word import Definition
 CHUNK, LANES = 256, 16
 
 
-def reduce(
+def reduce(  # noqa: PLR0913 - one keyword for each thing that may be otherwise
     plan: Plan,
     term: Definition,
     reads: Sequence[Operand],

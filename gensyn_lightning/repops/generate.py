@@ -1,4 +1,4 @@
-"""Writes the C of all programs: a body for each, a loop over rows, and the table that names them."""
+"""Writes the C of all programs: bodies, loops over rows, and the table that names them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs a scalar program over whole arrays with NumPy: slow, obvious, the bits every kernel must give.
+"""Runs a scalar program over whole arrays with NumPy: slow, and the bits every kernel must give.
 
 Words travel as uint64 arrays. NumPy's additions, products, quotients and square roots are IEEE on
 every machine; there is no fused multiply-add, so it is made of a product that is exact in binary64

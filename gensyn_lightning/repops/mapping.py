@@ -71,6 +71,7 @@ def collapse(views: Sequence[Operand]) -> list[Operand]:
 
 
 def stages_of(definition: Definition) -> Define:
+    """Return what defines the generic kernel on a program."""
     reads = definition.reads
 
     def define(

@@ -21,7 +21,7 @@ class Stages:
     dtypes: list[Dtype]
     made: list[Stage] = field(default_factory=list)
 
-    def map(
+    def map(  # noqa: PLR0913, PLR0917 - what a stage consists of
         self,
         definition: Definition,
         shape: Shape,

@@ -1,6 +1,6 @@
 """Batch normalisation with the batch's own statistics or with stored ones, forward and backward.
 
-One kernel takes a channel at a time where its elements lie side by side; otherwise the same stages run
+One kernel takes a channel at a time where its elements lie side by side; else the same stages run
 one by one. Terms are numbered along the batch and then along space.
 """
 

@@ -1,4 +1,4 @@
-"""Gradients of paddings that copy: every element adds up its copies, along one dimension after another."""
+"""Gradients of paddings that copy: an element adds up its copies, dimension after dimension."""
 
 from __future__ import annotations
 

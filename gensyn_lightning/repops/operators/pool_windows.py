@@ -117,7 +117,7 @@ def _windows_of_place(windows: Windows, out: Shape) -> Read:
 def _taps(
     windows: Windows, size: Shape, out: Shape, places: int, source: int
 ) -> tuple[Read, Read, Shape]:
-    """Return reads of a tap's place and value at (n, c, d, h, w, kd, kh, kw), and the taps' shape."""
+    """Return reads of a tap's place and value at (n, c, d, h, w, kd, kh, kw); the taps' shape."""
     dims = [Dim(size[at], _unit(8, at)) for at in range(2)]
     taps = windows.window
     if windows.adaptive:

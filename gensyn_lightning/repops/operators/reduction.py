@@ -106,7 +106,7 @@ def spread(
     *,
     pair: bool = False,
 ) -> list[Operand]:
-    """Return what `finish` makes of the squared distances from the mean; of a `pair`, the mean too."""
+    """Return what `finish` makes of squared distances from the mean; of a `pair`, the mean too."""
     require_single(self, "a variance")
     dims = dims_of(self, dim)
     count = numel([self.shape[each] for each in dims])

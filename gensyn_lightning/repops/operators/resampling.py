@@ -26,7 +26,7 @@ class Table:
 def resample(
     plan: Plan, out: Operand, source: Operand, tables: Sequence[Table | None], *, adjoint: bool
 ) -> None:
-    """Resample the last dimensions, one for each table, of binary32 or narrower; None leaves one be.
+    """Resample the last dimensions, one for each table; None leaves one be. Binary32 or narrower.
 
     The adjoint is the gradient: tables lead from `source` back to `out`.
     """

@@ -1,4 +1,4 @@
-"""Running sums, products and logarithms of sums: in the order of the elements, one after the other."""
+"""Running sums, products and logarithms of sums, in the order of the elements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Interpolation: linear, cubic and smoothed, along one to three dimensions, and all its gradients."""
+"""Interpolation: linear, cubic and smoothed, along one to three dimensions, and its gradients."""
 
 from __future__ import annotations
 

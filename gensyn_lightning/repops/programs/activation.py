@@ -24,7 +24,7 @@ GELU_SLOPE, GELU_BEND = 1.5957691216057308, 0.044715  # the first is 2 sqrt(2 / 
 
 @program("f")
 def gelu(x: Word) -> Word:
-    """Return x P(X < x) for a standard normal X: at most 13 units off where it is normal, off by 2.4e-7."""
+    """Return x P(X < x), X standard normal: at most 13 units off where it is normal, by 2.4e-7."""
     tail, _ = normal_tail(absolute(x))
     return fma(-absolute(x), tail, maximum(x, -0.0))
 

@@ -58,7 +58,7 @@ def cubic_taps(out: Word, scale: Word, size: Word, aligned: Word) -> tuple[Word,
 
 
 def cubic_weights(rest: Word) -> tuple[Word, ...]:
-    """Return the four weights of cubic convolution, `rest` of the way from the second to the third."""
+    """Return the weights of cubic convolution, `rest` of the way from the second to the third."""
     other = floating(1.0) - rest
     return (
         _cubic_far(rest + 1.0, CUBIC),
