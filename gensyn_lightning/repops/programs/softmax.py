@@ -52,4 +52,5 @@ def log_softmax_backward(gradient: Word, result: Word, total: Word) -> Word:
 @terms("fff", combine=add)
 def sum_of_exp_of_difference(carry: Word, x: Word, largest: Word) -> Word:
     """Add e**(x - largest)."""
-    return carry + exp(x - largest)
+    term: Word = exp(x - largest)
+    return carry + term
