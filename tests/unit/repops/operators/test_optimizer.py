@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -37,17 +38,26 @@ FUSED = {
 Make = Callable[..., torch.optim.Optimizer]
 
 
+def drawn(generator: np.random.Generator, shape: tuple[int, ...]) -> torch.Tensor:
+    """Return the same numbers within `reproducible()` and without: torch draws others there."""
+    return torch.from_numpy(np.asarray(generator.standard_normal(shape), np.float32))
+
+
+def spaced(first: float, last: float, count: int) -> torch.Tensor:
+    return torch.from_numpy(np.linspace(first, last, count, dtype=np.float32))
+
+
 def parameters(dtype: torch.dtype, seed: int = 0) -> list[torch.Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    made = [torch.randn(each, generator=generator).to(dtype) for each in SHAPES]
-    made.append(torch.randn(6, 4, generator=generator).to(dtype).t())
+    generator = np.random.default_rng(seed)
+    made = [drawn(generator, each).to(dtype) for each in SHAPES]
+    made.append(drawn(generator, (6, 4)).to(dtype).t())
     return [each.requires_grad_() for each in made]
 
 
 def gradients(params: list[torch.Tensor], step: int) -> None:
-    generator = torch.Generator().manual_seed(100 + step)
+    generator = np.random.default_rng(100 + step)
     for each in params:
-        each.grad = torch.randn(each.shape, generator=generator).to(each.dtype)
+        each.grad = drawn(generator, tuple(each.shape)).to(each.dtype)
 
 
 def train(make: Make, dtype: torch.dtype, steps: int = 4, fused: bool = True) -> list[torch.Tensor]:
@@ -111,8 +121,8 @@ def test_a_half_precision_parameter_stays_close_to_stock() -> None:
 
 def test_threads_do_not_change_a_bit() -> None:
     def large() -> list[torch.Tensor]:
-        param = torch.linspace(-1, 1, 100_003).requires_grad_()
-        param.grad = torch.linspace(1, -2, 100_003)
+        param = spaced(-1, 1, 100_003).requires_grad_()
+        param.grad = spaced(1, -2, 100_003)
         torch.optim.AdamW([param], fused=True).step()
         return [param]
 
@@ -128,8 +138,8 @@ def test_threads_do_not_change_a_bit() -> None:
 
 def test_strides_of_a_gradient_do_not_change_a_bit() -> None:
     def step(transposed: bool) -> list[torch.Tensor]:
-        param = torch.linspace(-1, 1, 12).reshape(3, 4).requires_grad_()
-        grad = torch.linspace(1, -2, 12).reshape(3, 4)
+        param = spaced(-1, 1, 12).reshape(3, 4).requires_grad_()
+        grad = spaced(1, -2, 12).reshape(3, 4)
         param.grad = grad.t().contiguous().t() if transposed else grad
         torch.optim.AdamW([param], fused=True).step()
         return [param]
