@@ -7,7 +7,7 @@ for integers only get a guard in front of torch's own kernel.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 
@@ -57,15 +57,43 @@ def foreign() -> list[str]:
     )
 
 
+_noted: list[NotReproducible] | None = None
+
+
+@contextmanager
+def noting() -> Iterator[list[NotReproducible]]:
+    """Have refusals that are installed in the block noted, and stock torch compute instead.
+
+    Shows all that a program uses and is not covered, not only the first.
+    """
+    global _noted
+    _noted = found = []
+    try:
+        yield found
+    finally:
+        _noted = None
+
+
+def note(error: NotReproducible) -> bool:
+    """Note a refusal; return False where none are noted and it has to be raised."""
+    if _noted is not None:
+        _noted.append(error)
+    return _noted is not None
+
+
 class Refusal:
-    """Stands where an operator's kernel was, and raises."""
+    """Stands where an operator's kernel was, and raises, or notes that it should."""
 
     def __init__(self, name: str) -> None:
         self.name = self.__name__ = name
+        self._stock = None if _noted is None else torch.library.get_kernel(name, "CPU")
 
-    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Raise `NotReproducible`."""
-        raise refused(self.name, types_of([*args, *kwargs.values()]))
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Raise `NotReproducible` for this call, or note it and have stock torch compute."""
+        error = refused(self.name, types_of([*args, *kwargs.values()]))
+        if self._stock is None or not note(error):
+            raise error
+        return self._stock.call_boxed(_CPU, *args, **kwargs)
 
 
 class Guard:
@@ -81,7 +109,9 @@ class Guard:
         """Call torch's own kernel, or raise `NotReproducible`."""
         values = [*args, *kwargs.values()]
         if not all(map(_is_integral, _flat(values))):
-            raise refused(f"aten::{self.name}", types_of(values))
+            error = refused(f"aten::{self.name}", types_of(values))
+            if not note(error):
+                raise error
         dtype = next((each.dtype for each in _flat(values) if _is_tensor(each)), torch.int64)
         given = [
             _as_tensor(each, dtype) if str(argument.real_type) == "Tensor" else each

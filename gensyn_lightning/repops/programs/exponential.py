@@ -64,7 +64,8 @@ def dropped(value: Word, shifted: Word) -> Word:
 
     n is from -150 to 0.
     """
-    return value * as_kind(bits(shifted) << EXPONENT_BITS, "f") * math.ldexp(1.0, -LIFT)
+    scale: float = 2.0**-LIFT
+    return value * as_kind(bits(shifted) << EXPONENT_BITS, "f") * scale
 
 
 def _exp_near_zero(x: Word) -> Word:

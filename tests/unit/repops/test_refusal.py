@@ -173,3 +173,13 @@ def test_refusals_are_installed_in_a_moment() -> None:
     for each in [library, *others]:
         each._destroy()
     assert taken < 2  # 0.05 s on a quiet machine
+
+
+def test_all_that_is_not_covered_can_be_noted_in_one_run() -> None:
+    x = torch.ones(3)
+    with refusal.noting() as noted, registry.reproducible():
+        torch.special.bessel_j0(x)
+        torch.special.bessel_j1(x)
+    assert ["bessel_j0" in str(noted[0]), "bessel_j1" in str(noted[1])] == [True, True]
+    with registry.reproducible(), pytest.raises(NotReproducible):
+        torch.special.bessel_j0(x)
