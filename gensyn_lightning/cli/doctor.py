@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import shutil
 import socket
@@ -21,6 +22,7 @@ from gensyn_lightning.cli.console import emit, say, show
 from gensyn_lightning.errors import GensynError
 from gensyn_lightning.network import Home, Network
 from gensyn_lightning.network.plan import runner_environment
+from gensyn_lightning.protocol.digest import Digest
 
 GOOD, POOR, BAD = "ok", "warning", "wrong"
 STYLES = {GOOD: "green", POOR: "yellow", BAD: "red"}
@@ -30,6 +32,9 @@ NUMERICS_S = 120.0
 PACKAGES = ("torch", "torchmetrics", "numpy", "grpcio", "web3", "py-evm")
 LIGHTNINGS = ("pytorch-lightning", "lightning")
 _NUMERICS = "from gensyn_lightning.training.numerics import native_version; print(native_version())"
+_COVERAGE = "gensyn_lightning.cli.coverage"
+COVERAGE_S = 600.0
+SELF_TEST = bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +48,17 @@ class Finding:
 
 
 def doctor(
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="FILE:FACTORY", help="say whether this model's operators are covered"),
+    ] = None,
     home: Annotated[Path | None, typer.Option(help="where data and keys are")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
 ) -> None:
     """Look at versions, arithmetic, disk, keys and the network; exit 1 if something is wrong."""
     settings = config.resolve({"home": home})
     found = [each for check in CHECKS for each in check(Home(settings.home))]
+    found += _model(Home(settings.home), model) if model else ()
     show("", ("", "", ""), [(each.state, each.name, each.detail) for each in found])
     for each in found:
         if each.state != GOOD:
@@ -79,19 +89,61 @@ def _packages(home: Home) -> Iterator[Finding]:
 def _arithmetic(home: Home) -> Iterator[Finding]:
     """Ask a process in the runner's environment, as nodes do; this one stays without torch."""
     try:
-        done = subprocess.run(  # noqa: S603 - the command is ours
-            [sys.executable, "-P", "-c", _NUMERICS],
-            env=runner_environment(home),
-            capture_output=True,
-            text=True,
-            timeout=NUMERICS_S,
-            check=True,
-        )
+        done = _run(home, "-c", _NUMERICS, timeout_s=NUMERICS_S)
     except (subprocess.SubprocessError, OSError) as error:
-        words = (getattr(error, "stderr", "") or str(error)).strip().splitlines()
-        yield Finding("arithmetic", BAD, words[-1] if words else "?", "see the line before")
+        yield Finding("native arithmetic", BAD, _last_words(error), "see the line before")
         return
-    yield Finding("arithmetic", GOOD, done.stdout.strip())
+    yield Finding("native arithmetic", GOOD, done.strip())
+
+
+def _operators(home: Home) -> Iterator[Finding]:
+    """Compare what the kernels compute with the reference."""
+    from gensyn_lightning.repops import VERSION, library, selftest
+
+    kernels = library.load()
+    if kernels is None:
+        hint = "install a C compiler and the package again: without kernels training is very slow"
+        yield Finding(VERSION, POOR, "the reference alone, no compiled kernels", hint)
+        return
+    wrong = selftest.disagreements(Digest(SELF_TEST), kernels)
+    detail = f"kernels {kernels.path.name}"
+    if wrong:
+        hint = "build them again: python -m gensyn_lightning.repops.build"
+        yield Finding(VERSION, BAD, f"{detail} compute otherwise in {', '.join(wrong)}", hint)
+    else:
+        yield Finding(VERSION, GOOD, f"{detail}, self-test passed")
+
+
+def _model(home: Home, program: str) -> Iterator[Finding]:
+    """Fit a model for a moment, in a process of its own, and say what is not covered."""
+    try:
+        done = _run(home, "-m", _COVERAGE, program, timeout_s=COVERAGE_S)
+    except (subprocess.SubprocessError, OSError) as error:
+        yield Finding(program, BAD, _last_words(error), "it has to run by itself first")
+        return
+    refused = json.loads(done)["refused"]
+    for each in refused:
+        yield Finding(program, BAD, each, 'or train with numerics="native"')
+    if not refused:
+        yield Finding(program, GOOD, "every operator of two batches is covered")
+
+
+def _run(home: Home, *words: str, timeout_s: float) -> str:
+    """Run Python as runners do and return what it prints."""
+    done = subprocess.run(  # noqa: S603 - the command is ours
+        [sys.executable, "-P", *words],
+        env=runner_environment(home),
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=True,
+    )
+    return done.stdout
+
+
+def _last_words(error: Exception) -> str:
+    words = (getattr(error, "stderr", "") or str(error)).strip().splitlines()
+    return words[-1] if words else "?"
 
 
 def _resources(home: Home) -> Iterator[Finding]:
@@ -155,6 +207,7 @@ CHECKS: tuple[Callable[[Home], Iterator[Finding]], ...] = (
     _platform,
     _packages,
     _arithmetic,
+    _operators,
     _resources,
     _keys,
     _network,

@@ -70,6 +70,15 @@ def train(  # noqa: PLR0913, PLR0917 - a flag each
         emit("gensyn-train/1", {"program": program, "jobs": names})
 
 
+def load_factory(program: str) -> tuple[Any, Any, Any]:
+    """Return the trainer, model and data that FILE:FACTORY makes."""
+    path, factory = _split(program)
+    if not factory:
+        raise ConfigError("a factory is needed", hint="name it: FILE.py:factory")
+    with _as_script(path, []):
+        return _built(_as_module(path), path, factory)
+
+
 def _split(program: str) -> tuple[Path, str]:
     name, _, factory = program.partition(":")
     path = Path(name)

@@ -40,6 +40,20 @@ def outputs(challenge: Digest) -> Digest:
     return digest_of(b"".join(parts))
 
 
+def disagreements(challenge: Digest, kernels: Library) -> list[str]:
+    """Return the programs whose kernels do not compute what the reference does."""
+    return [
+        each.name
+        for each in all_definitions()
+        if any(
+            not np.array_equal(ours, right)
+            for ours, right in zip(
+                answer(each, challenge, kernels), answer(each, challenge, None), strict=True
+            )
+        )
+    ]
+
+
 def bound(answer: Digest, account: Address) -> Digest:
     """Return an answer as one account gives it: nobody else can hand it in."""
     return digest_of(_TAG + answer + account)
@@ -55,8 +69,9 @@ def answer(definition: Definition, challenge: Digest, kernels: Library | None) -
     if kernels is None:
         programs = definition.trace()
         alike = [np.full(ELEMENTS, each, np.uint64) for each in words]
-        found = [interpreter.run(each, [*reads, *alike]) for each in programs]
-        pairs = zip(found, definition.results, strict=True)
+        found = (interpreter.run(each, [*reads, *alike]) for each in programs)
+        whole = [np.broadcast_to(each, (ELEMENTS,)) for each in found]
+        pairs = zip(whole, definition.results, strict=True)
         return [reference.stored(each, _DTYPES[kind]) for each, kind in pairs]
     return _run(definition, reads, words, kernels)
 
