@@ -68,7 +68,8 @@ def noting() -> Iterator[list[NotReproducible]]:
     Shows all that a program uses and is not covered, not only the first.
     """
     global _noted
-    _noted = found = []
+    found: list[NotReproducible] = []
+    _noted = found
     try:
         yield found
     finally:
