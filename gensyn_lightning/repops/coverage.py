@@ -71,6 +71,22 @@ def covers(
     return register
 
 
+COMPOSED: dict[str, Callable[..., Any]] = {}
+
+
+def composed(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a function of tensors that stands for operators: it calls others, each defined."""
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        for name in names:
+            if name in COVERED or name in COMPOSED:
+                raise ValueError(f"{name} is covered twice")
+            COMPOSED[name] = function
+        return function
+
+    return register
+
+
 class WrongShape(Exception):
     """`out=` tensors have other shapes than the results.
 

@@ -19,7 +19,7 @@ import torch
 from gensyn_lightning.errors import NotReproducible
 from gensyn_lightning.repops import library, refusal
 from gensyn_lightning.repops.arguments import Reader, arguments_of, in_order, key_of, overlaps
-from gensyn_lightning.repops.coverage import Covered, WrongShape, plan_for
+from gensyn_lightning.repops.coverage import COMPOSED, Covered, WrongShape, plan_for
 from gensyn_lightning.repops.executor import Ready
 from gensyn_lightning.repops.library import Library
 from gensyn_lightning.repops.operators import load_all
@@ -86,6 +86,8 @@ def _put_in_place(kernels: Library | None, stack: ExitStack) -> None:
         warnings.simplefilter("ignore")  # torch says once that an operator is overridden: it is
         for each in operators:
             target.impl(each.name, each, "CPU")  # type: ignore[no-untyped-call]
+        for name, function in COMPOSED.items():
+            target.impl(name, function, "CPU")  # type: ignore[no-untyped-call]
         for other in refusal.install(target):
             stack.callback(other._destroy)
     if kernels is not None and between is not None:
