@@ -36,7 +36,8 @@ def multinomial(
         return torch.minimum(found, last)
     waits = torch.empty(weights.shape, dtype=weights.dtype).exponential_(generator=generator)
     ranked = torch.where(weights > 0, weights / waits, torch.full_like(weights, -1.0))
-    return ranked.sort(-1, descending=True, stable=True).indices[..., :num_samples].contiguous()
+    order = torch.sort(ranked, dim=-1, descending=True, stable=True).indices
+    return order[..., :num_samples].contiguous()
 
 
 def _check(weights: Tensor, num_samples: int, replacement: bool) -> None:
