@@ -92,10 +92,9 @@ INTEGERS: dict[str, str] = {
         addbmm addbmm_ addmm addmm_ addmv addmv_ addr amax amin aminmax baddbmm baddbmm_
         bincount bmm clamp clamp_ clamp_max clamp_max_ clamp_min clamp_min_ cumprod cumprod_
         cumsum cumsum_ div.Tensor_mode div.out_mode div_.Tensor_mode dot floor_divide
-        floor_divide_ fmax fmin fmod fmod_ index_add index_add_ kthvalue max maximum median
-        min minimum mm mul mul_ prod relu relu_ remainder remainder_ rsub scatter_add
-        scatter_add_ sgn sgn_ sign sign_ sort sub sub_ sum topk trace unique_dim
-        unique_dim_consecutive vdot
+        floor_divide_ fmax fmin fmod fmod_ index_add index_add_ max maximum min minimum mm mul
+        mul_ prod relu relu_ remainder remainder_ rsub scatter_add scatter_add_ sgn sgn_ sign
+        sign_ sub sub_ sum trace unique_dim unique_dim_consecutive vdot
         """,
 }
 

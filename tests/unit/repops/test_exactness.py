@@ -85,8 +85,8 @@ def test_no_overload_is_both_exact_and_for_integers() -> None:
 
 
 def test_a_name_with_an_overload_counts_before_one_without() -> None:
-    assert exactness.listed("sort.stable") is Class.INTEGERS
-    assert exactness.listed("sort") is Class.COMPOSITE
+    assert exactness.listed("sum.dim_IntList") is Class.INTEGERS
+    assert exactness.listed("sum") is Class.COMPOSITE
     assert exactness.listed("stack.out") is Class.EXACT
     assert exactness.listed("mode.values") is Class.REFUSED  # it calls mode's kernel directly
 
