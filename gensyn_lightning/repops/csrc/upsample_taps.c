@@ -72,11 +72,24 @@ int resampling_make(resampling *r, const view *index, const void *indices, const
 
 INLINE vf load_up_to(const float *p, int64_t n) { return n >= LANES ? f_load(p) : n > 0 ? f_some(p, n) : (vf){0}; }
 
+/* Lanes of two vectors by number; only GCC has an instruction's name for numbers that are not constant. */
+INLINE vf pick(vf a, vf b, vi number) {
+#if defined(__clang__)
+  float both[2 * LANES];
+  f_store(both, a);
+  f_store(both + LANES, b);
+  for (int i = 0; i < LANES; i++) a[i] = both[number[i]];
+  return a;
+#else
+  return __builtin_shuffle(a, b, number);
+#endif
+}
+
 /* Elements of a row at sixteen places; what is read where a place is negative does not matter. */
 INLINE vf gather(const float *in, int64_t size, vi place, int32_t low) {
   if (low >= 0) {
     vf a = load_up_to(in + low, size - low), b = load_up_to(in + low + LANES, size - low - LANES);
-    return __builtin_shuffle(a, b, place - low);
+    return pick(a, b, place - low);
   }
   vf x;
   for (int i = 0; i < LANES; i++) x[i] = in[MAX(place[i], 0)];
