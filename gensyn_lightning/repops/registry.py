@@ -121,7 +121,7 @@ class Operator:
         self._written = [each.is_written for each in self._arguments]
         self._writes = any(self._written)
         self._returns = len(overload._schema.returns)
-        self._ready: dict[Any, Ready | None] = {}
+        self._ready: dict[Any, Ready | WrongShape | None] = {}
         self._kernels: Library | None = None
         self._shim: Shim | None = None
 
@@ -162,8 +162,10 @@ class Operator:
             try:
                 found = self._ready[key] = self._make(values, apart)
             except WrongShape as wrong:
-                _resize(wrong, values)
-                return self._run(values, as_called=False)
+                found = self._ready[key] = wrong.with_traceback(None)
+        if isinstance(found, WrongShape):
+            _resize(found, values)
+            return self._run(values, as_called=False)
         if as_called and self._shim is not None:
             self._shim.learn(self.handle, None if found is None else found.address)
         return self._call_stock(values) if found is None else found.run(values)

@@ -10,7 +10,7 @@
 #include "repops.h"
 
 enum { GIVEN, MEDIAN, NANMEDIAN, MODE };
-enum { FEW = 48, DIGIT = 11, BINS = 1 << DIGIT, SMALL_DIGIT = 8, ENOUGH = 512 };
+enum { FEW = 48, DIGIT = 11, BINS = 1 << DIGIT, SMALL_DIGIT = 8, ENOUGH = 512, BLOCK = 64 };
 
 /* Rows with keys of 32 bits have one number an item, key above place; all others have two. */
 typedef uint64_t narrow;
@@ -77,6 +77,34 @@ static void make_narrow(const sort_job *j, const void *x, narrow *item) {
       uint32_t key = (uint32_t)((const int64_t *)x)[i] ^ 0x80000000 ^ turn;
       item[i] = (uint64_t)key << 32 | (uint64_t)i;
     }
+}
+
+/* Of a long row's binary32 numbers, make items of those only that can be among the first `wanted`; return how many.
+ *
+ * Whenever `spare` is full its first `wanted` stay, and the last of those bounds what is taken from then on.
+ */
+static int64_t make_first(const sort_job *j, const float *x, narrow *item, narrow *spare, int64_t wanted) {
+  uint32_t turn = j->descending ? UINT32_MAX : 0, bound = UINT32_MAX;
+  int64_t room = MAX(8 * wanted, ENOUGH), kept = 0;
+  for (int64_t from = 0; from < j->n; from += BLOCK) {
+    uint32_t key[BLOCK], least = UINT32_MAX;
+    int64_t n = MIN(BLOCK, j->n - from);
+    for (int64_t i = 0; i < n; i++) {
+      key[i] = key_of_float(x[from + i]) ^ turn;
+      least = MIN(least, key[i]);
+    }
+    if (least > bound) continue;
+    for (int64_t i = 0; i < n; i++) {
+      item[kept] = (uint64_t)key[i] << 32 | (uint64_t)(from + i);
+      kept += key[i] <= bound;
+    }
+    if (kept + BLOCK <= room) continue;
+    narrow *sorted = by_digits_narrow(item, spare, kept);
+    if (sorted != item) memcpy(item, sorted, (size_t)wanted * sizeof *item);
+    kept = MIN(kept, wanted);
+    bound = (uint32_t)(item[kept - 1] >> 32);
+  }
+  return kept;
 }
 
 static void make_wide(const sort_job *j, const void *x, wide *item) {
@@ -151,8 +179,10 @@ static void sort_row(sort_job *j, int64_t row) {
     make_wide(j, x, item);
     item = order_wide(item, spare, j->n, &rank, wanted);
   } else {
-    make_narrow(j, x, item);
-    item = order_narrow(item, spare, j->n, &rank, wanted);
+    int few = j->kind == 'f' && rank == 0 && wanted <= j->n / 64 && j->n >= 2 * ENOUGH;
+    int64_t n = few ? make_first(j, x, item, spare, wanted) : j->n;
+    if (!few) make_narrow(j, x, item);
+    item = order_narrow(item, spare, n, &rank, wanted);
   }
   if (j->rule == MODE) rank = rank_of_mode(j, x, item);
   put(j, row, x, item, rank, made);
