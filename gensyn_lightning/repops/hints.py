@@ -46,6 +46,10 @@ _HINTS: tuple[tuple[str, str], ...] = (
         "_philox_* _sample_dirichlet _dirichlet* _standard_gamma* binomial poisson*",
         "draw with torch.rand or torch.randn and transform",
     ),
+    (
+        "_scaled_dot_product* _efficient_attention* _flash_attention*",
+        "leave the backend to torch: no torch.nn.attention.sdpa_kernel",
+    ),
     ("_scaled_mm* _grouped_mm", "torch.matmul in float32 or bfloat16"),
     ("_add_relu* _addmm_activation*", "the operators one after the other"),
     ("special_* i0* igamma* polygamma* mvlgamma* digamma* lgamma* _test_*", GENERAL),

@@ -2,7 +2,8 @@
 
 oneDNN and NNPACK answer for whole layers, the fast path of `nn.TransformerEncoderLayer` for whole
 blocks, the TorchScript fuser and `torch.compile` for whole programs. Compiled functions run
-uncompiled instead. Flushing of subnormal numbers is refused.
+uncompiled instead. Attention is taken apart into operators: whether torch would fuse it depends on
+strides. Flushing of subnormal numbers is refused.
 """
 
 from __future__ import annotations
@@ -23,6 +24,15 @@ _FLAGS: tuple[tuple[Callable[[], bool], Callable[[bool], object]], ...] = (
     (torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled),
     (torch._C._jit_texpr_fuser_enabled, torch._C._jit_set_texpr_fuser_enabled),
     (torch._C._jit_can_fuse_on_cpu, torch._C._jit_override_can_fuse_on_cpu),
+    (torch._C._get_flash_sdp_enabled, torch._C._set_sdp_use_flash),
+    (
+        torch._C._get_math_sdp_allow_fp16_bf16_reduction,
+        torch._C._set_math_sdp_allow_fp16_bf16_reduction,
+    ),
+)
+# What takes attention apart must be there, whatever is chosen outside.
+_NEEDED: tuple[tuple[Callable[[], bool], Callable[[bool], object]], ...] = (
+    (torch._C._get_math_sdp_enabled, torch._C._set_sdp_use_math),
 )
 
 
@@ -31,9 +41,9 @@ def switched_off() -> Iterator[None]:
     """Have all of it off meanwhile; raise `NotReproducible` if subnormals are flushed."""
     check_subnormals()
     with ExitStack() as stack:
-        for read, write in _FLAGS:
+        for read, write in (*_FLAGS, *_NEEDED):
             stack.callback(write, read())
-            write(False)
+            write((read, write) in _NEEDED)
         stack.enter_context(_eager())
         stack.enter_context(_replaced(torch, "set_flush_denormal", _set_flush_denormal))
         yield

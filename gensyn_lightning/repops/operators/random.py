@@ -26,8 +26,8 @@ def uniform_(plan: Plan, self: Operand, low: float, high: float, generator: Gene
     """Fill `self` with numbers of [low, high), all the digits of its type below 1."""
     _check(low <= high, f"uniform_ expects a range [from, to), found from={low} > to={high}")
     if _float_type("uniform_", self) is Dtype.F64:
-        words = (_double(low), _double(high))
-        draw_elements(plan, random.uniform_double, [self], _stream(generator, bits=2), *words)
+        ends = (_double(low), _double(high))
+        draw_elements(plan, random.uniform_double, [self], _stream(generator, bits=2), *ends)
     else:
         mask = WordSource(-1 << (32 - _DIGITS[self.dtype]) & 0xFFFFFFFF, "f")
         words = (mask, _float(low), _float(high))
