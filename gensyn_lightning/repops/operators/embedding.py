@@ -169,6 +169,40 @@ def embedding_bag_dense_backward(
     return plan.returns(out)
 
 
+@covers("_embedding_bag_backward")
+def embedding_bag_backward(
+    plan: Plan,
+    grad: Operand,
+    indices: Operand,
+    offsets: Operand,
+    offset2bag: Operand,
+    bag_size: Operand,
+    maximum_indices: Operand,
+    num_weights: int,
+    scale_grad_by_freq: bool,
+    mode: int,
+    sparse: bool,
+    per_sample_weights: Operand | None,
+    padding_idx: int,
+) -> None:
+    """Return the gradient of a table, which is dense."""
+    if sparse:
+        raise NotReproducible("sparse gradients are not defined", hint="use sparse=False")
+    embedding_bag_dense_backward(
+        plan,
+        grad,
+        indices,
+        offset2bag,
+        bag_size,
+        maximum_indices,
+        num_weights,
+        scale_grad_by_freq,
+        mode,
+        per_sample_weights,
+        padding_idx,
+    )
+
+
 @covers("_embedding_bag_per_sample_weights_backward")
 def embedding_bag_per_sample_weights_backward(
     plan: Plan,
