@@ -114,13 +114,12 @@ def group_norm_backward(
     if output_mask[0]:
         made[0] = _input_gradient(plan, form, input, reads, weight)
     kind = input.dtype if weight is None else weight.dtype
-    if output_mask[1]:
-        made[1] = plan.result((C,), kind)
-        term = programs.sum_of_gradient_times_normal["fffff"]
-        _by_channel(plan, made[1], reduce(plan, term, reads, CHANNELS, keepdim=True))
-    if output_mask[2]:
-        made[2] = plan.result((C,), kind)
-        _by_channel(plan, made[2], reduce(plan, sums.sum_["ff"], reads[:1], CHANNELS, keepdim=True))
+    terms = (programs.sum_of_gradient_times_normal["fffff"], sums.sum_["ff"])
+    for at, term, given in zip((1, 2), terms, (reads, reads[:1]), strict=True):
+        if output_mask[at]:
+            out = made[at] = plan.result((C,), kind)
+            total = rows.contiguous(plan, reduce(plan, term, given, CHANNELS, keepdim=True))
+            copy_elements(plan, out, total.reshape(out.shape))
     plan.returns(*made)
 
 
@@ -166,7 +165,3 @@ def _fill(plan: Plan, out: Operand, form: Grouped, write: Callable[[Operand], No
     write(made.reshape(form.shape))
     if made is not out:
         copy_elements(plan, out, made)
-
-
-def _by_channel(plan: Plan, out: Operand, sums_of_channels: Operand) -> None:
-    copy_elements(plan, out, rows.contiguous(plan, sums_of_channels).reshape(out.shape))

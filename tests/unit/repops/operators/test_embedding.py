@@ -78,6 +78,7 @@ def test_gradients_of_tables_are_near_to_those_of_binary64() -> None:
 
 def test_a_sparse_gradient_is_refused() -> None:
     table = numbers(torch.float32, 6, 4).requires_grad_()
-    with registry.reproducible(), pytest.raises(NotReproducible, match="sparse"):
+    with registry.reproducible():
         made = embedding_bag(INDICES, table, torch.tensor([0]), mode="sum", sparse=True)
-        torch.autograd.grad(made, table, torch.ones(1, 4))
+        with pytest.raises(NotReproducible, match="sparse"):
+            torch.autograd.grad(made, table, torch.ones(1, 4))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812 - everybody's name for it
 
 from gensyn_lightning.repops import library, registry
 from gensyn_lightning.repops.registry import reproducible

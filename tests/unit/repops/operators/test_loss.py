@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812 - everybody's name for it
 
 from gensyn_lightning.repops import library, registry
 from gensyn_lightning.repops.registry import reproducible
