@@ -62,7 +62,7 @@ def test_unit_tests_mirror_sources() -> None:
         homes = [
             base / folder / tail
             for base in (ROOT / "gensyn_lightning", ROOT)
-            for tail in (f"{stem}.py", f"_{stem}.py", f"{stem}/__init__.py")
+            for tail in (f"{stem}.py", f"_{stem}.py", f"{stem}/__init__.py", f"csrc/{stem}.c")
         ]
         assert any(home.exists() for home in homes), f"{name(test)} tests no module"
 

@@ -179,7 +179,7 @@ static void sort_row(sort_job *j, int64_t row) {
     make_wide(j, x, item);
     item = order_wide(item, spare, j->n, &rank, wanted);
   } else {
-    int few = j->kind == 'f' && rank == 0 && wanted <= j->n / 64 && j->n >= 2 * ENOUGH;
+    int few = j->kind == 'f' && rank == 0 && wanted <= j->n / 64 && j->n >= 4 * ENOUGH;
     int64_t n = few ? make_first(j, x, item, spare, wanted) : j->n;
     if (!few) make_narrow(j, x, item);
     item = order_narrow(item, spare, n, &rank, wanted);
