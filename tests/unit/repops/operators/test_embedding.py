@@ -18,7 +18,6 @@ BAGS: list[dict[str, Any]] = [
     {"mode": "max"},
     {"mode": "mean", "padding_idx": 1},
     {"mode": "max", "padding_idx": 1},
-    {"mode": "sum", "scale_grad_by_freq": True},
     {"mode": "mean", "include_last_offset": True},
     {"mode": "sum", "weighted": True},
     {"mode": "sum", "weighted": True, "padding_idx": 3},
@@ -59,6 +58,16 @@ def test_bags_are_near_to_those_of_binary64(monkeypatch: pytest.MonkeyPatch) -> 
         kept.append([one for each in made for one in each])
         monkeypatch.setattr(registry, "loaded", lambda: None)
     assert all(map(torch.equal, *kept))
+
+
+def test_gradients_are_divided_by_the_number_of_a_rows_own_uses() -> None:
+    """Stock torch on the CPU divides some of a bag's rows by the number of another row's uses."""
+    offsets = torch.tensor([0, 2, 2, 5])
+    uses = torch.bincount(INDICES, minlength=6).clamp(min=1)[:, None]
+    with registry.reproducible():
+        [_, whole] = bag({"mode": "sum"}, torch.float32, offsets)
+        [_, divided] = bag({"mode": "sum", "scale_grad_by_freq": True}, torch.float32, offsets)
+    assert torch.equal(divided, whole / uses)
 
 
 def test_gradients_of_tables_are_near_to_those_of_binary64() -> None:
