@@ -200,11 +200,13 @@ def operators() -> tuple[str, ...]:
     return tuple(sorted(_registered("CPU") | _registered_for_all()))
 
 
+@cache
 def refused() -> tuple[str, ...]:
     """Return every overload that is refused whatever it is called with."""
     return tuple(each for each in operators() if class_of(each) is Class.REFUSED)
 
 
+@cache
 def guarded() -> tuple[str, ...]:
     """Return every overload that stock torch may run on integers only."""
     return tuple(each for each in operators() if class_of(each) is Class.INTEGERS)
@@ -240,6 +242,7 @@ def _registered(key: str) -> frozenset[str]:
     return frozenset(each.removeprefix("aten::") for each in found if each.startswith("aten::"))
 
 
+@cache
 def _registered_for_all() -> frozenset[str]:
     return _registered("CompositeExplicitAutograd") | _registered(
         "CompositeExplicitAutogradNonFunctional"

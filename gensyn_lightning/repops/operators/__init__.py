@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from functools import cache
 
 from gensyn_lightning.repops.coverage import COVERED, Covered
 
 
+@cache
 def load_all() -> dict[str, Covered]:
     """Import every family of operators and return what they cover, by overload name."""
     for module in pkgutil.iter_modules(__path__):
