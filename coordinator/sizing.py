@@ -3,6 +3,10 @@
 A segment costs a fixed time (a fork, a state read and written) and a time per event. Only the
 second says how many events fit the target: dividing whole times would shrink segments whenever
 the fixed time grows, until nothing but fixed time is left.
+
+The fixed time is worth less the longer a job runs: past the target, a segment may last half as long
+as everything before it. Short jobs keep short segments, long ones are not cut up needlessly, and
+never more than a third of the work hangs on one segment.
 """
 
 from __future__ import annotations
@@ -15,6 +19,8 @@ from gensyn_lightning.protocol.parameters import EVENTS_PER_TASK_MAX
 _FIXED_SHARE_MAX = 16  # a segment's events are taken to cost at least 1/16 of its time
 _UNLIKE = 4  # lengths that differ by a quarter tell the two costs apart
 _TOO_LONG = 4
+_SHARE_OF_TRAINED = 2
+TARGETS_MAX = 4  # no segment aims at more than so many times the target
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +52,15 @@ def learn(pace: Pace, events: int, spent_ms: int, target_ms: int) -> Pace:
     return Pace(max(known_us, 1), events, spent_ms)
 
 
-def next_events(pace: Pace, before: int, target_ms: int) -> int:
-    """Return how many events to ask for, within a quarter and four times of `before`."""
-    wanted = 1000 * target_ms // pace.event_us if pace.event_us else before
+def next_events(pace: Pace, before: int, trained: int, target_ms: int) -> int:
+    """Return how many events to ask for, within a quarter and four times of `before`.
+
+    `trained` is how many events the job has behind it; they stretch the target, up to four times.
+    """
+    wanted = before
+    if pace.event_us:
+        on_target = 1000 * target_ms // pace.event_us
+        wanted = min(max(on_target, trained // _SHARE_OF_TRAINED), TARGETS_MAX * on_target)
     least = max(before // SEGMENT_SHRINK_MAX, 1)
     most = min(before * SEGMENT_GROWTH_MAX, EVENTS_PER_TASK_MAX)
     return min(max(wanted, least), most)

@@ -107,7 +107,7 @@ def commit(page: Page, row: AttemptRow, handover: Handover, spent_ms: int) -> No
     target_ms = page.job.record.parameters.segment_target_ms
     spent_ms = min(spent_ms or elapsed_ms, elapsed_ms)
     pace = sizing.learn(page.job.pace, events, spent_ms, target_ms)
-    size = sizing.next_events(pace, page.job.segment_events, target_ms)
+    size = sizing.next_events(pace, page.job.segment_events, claim.end_event, target_ms)
     page.put(replace(page.job, segment_events=size, pace=pace))
     page.note(
         "committed",

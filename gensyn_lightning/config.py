@@ -179,7 +179,11 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         "solvers": Setting("solvers of the embedded network", _count, 2),
         "verifiers": Setting("verifiers of the embedded network", _count, 1),
         "audit": Setting("share of segments replayed: default, full, none, 0-1", _audit, "default"),
-        "segment_seconds": Setting("wanted length of a segment; 0 = automatic", _duration, 0.0),
+        "segment_seconds": Setting(
+            "wanted length of a segment, up to four times it late in a job; 0 = automatic",
+            _duration,
+            0.0,
+        ),
         "idle_minutes": Setting(
             "an embedded network stops this long after its last job", _duration, 10.0
         ),

@@ -87,12 +87,21 @@ def _put_in_place(kernels: Library | None, stack: ExitStack) -> None:
         for each in operators:
             target.impl(each.name, each, "CPU")  # type: ignore[no-untyped-call]
         for name, function in COMPOSED.items():
-            target.impl(name, function, "CPU")  # type: ignore[no-untyped-call]
+            for key in _keys_of(name):
+                target.impl(name, function, key)  # type: ignore[no-untyped-call]
         for other in refusal.install(target):
             stack.callback(other._destroy)
     if kernels is not None and between is not None:
         stack.callback(between.uninstall)
         between.install([each.handle for each in operators], kernels.run_address)
+
+
+def _keys_of(name: str) -> tuple[str, ...]:
+    """Return where a composed operator is put: for those that autograd sees through, there too."""
+    implicit = torch._C._dispatch_has_kernel_for_dispatch_key(
+        f"aten::{name}", "CompositeImplicitAutograd"
+    )
+    return ("CPU", "AutogradCPU") if implicit else ("CPU",)
 
 
 def _all_operators() -> list[Operator]:

@@ -218,9 +218,9 @@ class _Segment(Watcher):
         trainer = self._program.trainer
         with _Timed(self):
             parameters = list(trainer.strategy.lightning_module.parameters())
-            gradients = [each.grad for each in parameters if each.grad is not None]
+            gradients = [grad for each in parameters if (grad := each.grad) is not None]
             logged = trainer._logger_connector._logged_metrics
-            self._witness.close(self._run.events - 1, kind, logged, [*parameters, *gradients])
+            self._witness.close(self._run.events - 1, kind, logged, parameters + gradients)
         self._progress(kind)
 
     def settled(self, can_cut: bool) -> None:

@@ -126,6 +126,7 @@ typedef struct {
   float *c;
   int64_t c_row, rows, cols, k;
   int add;               /* add the chain to c instead of storing it */
+  int resume;            /* c holds the chain of terms before these: go on with it; not with add or after */
   const epilogue *after; /* NULL, or applied to what would be stored: c in F32, moved to this tile, col 0 or 1 */
 } tile;
 

@@ -44,6 +44,10 @@ INLINE void run(const tile *t, const int rows, const int vectors, const int pack
     if (t->add) __builtin_prefetch(t->c + i * t->c_row, 1);
     UNROLL for (int j = 0; j < vectors; j++) acc[i][j] = (wide){0};
   }
+  if (t->resume)
+    UNROLL for (int i = 0; i < rows; i++)
+      UNROLL for (int j = 0; j < vectors; j++)
+        acc[i][j] = w_load_part(t->c + i * t->c_row + j * WIDTH, MIN(t->cols - j * WIDTH, WIDTH));
   for (int64_t k = 0; k < t->k; k++) {
     wide v[2];
     UNROLL for (int j = 0; j < vectors; j++) v[j] = w_load(b + j * WIDTH);

@@ -57,6 +57,43 @@ def test_slices_do_not_depend_on_how_memory_lies() -> None:
     assert slices_digest(ROOT, 2, [weights]) != plain
 
 
+@pytest.mark.parametrize(
+    ("value", "digest"),
+    [
+        (torch.arange(6.0), "50a84434fa409e9e"),
+        (torch.arange(12)[::2].reshape(2, 3), "2c1130b36138bb1f"),
+        (torch.nn.Parameter(torch.full((3, 4), 0.1)), "f5e152cfb5fbc1f7"),
+        (torch.linspace(0, 1, 5, dtype=torch.bfloat16)[2:], "2b593994c5a9bb08"),
+        (torch.tensor([True, False]), "05401f42679c0724"),
+        (torch.tensor([1 + 2j, 3 - 1j]).conj(), "7233de6e4231919d"),
+        (torch.tensor(7.5), "c0277100e443d98a"),
+    ],
+)
+def test_digests_of_tensors_stay_what_they_are(value: torch.Tensor, digest: str) -> None:
+    assert tensors_digest(value)[:16] == digest
+
+
+@pytest.mark.parametrize(
+    ("event", "digest"),
+    [(0, "461526f094b2fddf"), (1, "bbeff29c5022ec78"), (9, "531ba5916cdf6283")],
+)
+def test_digests_of_slices_stay_what_they_are(event: int, digest: str) -> None:
+    weights = [
+        torch.arange(3000.0),
+        torch.ones(7),
+        torch.nn.Parameter(torch.arange(5000.0).reshape(50, 100)),
+        torch.zeros(0),
+        torch.arange(40, dtype=torch.int16).reshape(8, 5).t(),
+    ]
+    assert slices_digest(ROOT, event, weights)[:16] == digest
+
+
+@pytest.mark.parametrize("whole", [torch.arange(12.0), torch.arange(12.0) * 1j])
+def test_a_tensor_is_its_elements_wherever_they_lie(whole: torch.Tensor) -> None:
+    for each in (whole[::2], whole.reshape(3, 4).t(), whole[3:], whole[:0], whole.conj()):
+        assert tensors_digest(each) == tensors_digest(each.clone().resolve_conj())
+
+
 def test_slices_of_nothing_have_a_digest() -> None:
     assert slices_digest(ROOT, 1, []) == slices_digest(ROOT, 1, [torch.empty(0)])
 

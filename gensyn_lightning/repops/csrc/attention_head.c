@@ -1,0 +1,93 @@
+/* Products of attention with operands packed once a head. */
+#include "attention_head.h"
+
+matrix attention_matrix(const attention *a, int64_t v, int64_t h) {
+  const view *w = &a->l->view[v];
+  int64_t at = h / w->size[1] * w->stride[0] + h % w->size[1] * w->stride[1];
+  return (matrix){(const char *)a->data[v] + at * item_bytes(w->dtype), w->dtype, w->stride[2], w->stride[3]};
+}
+
+void attention_pack(const packed *to, const matrix *m) {
+  for (int64_t k = 0; k < to->terms; k += CHUNK)
+    gemm_pack_b(to->at + k * tiled(to->cols), m, k, MIN(CHUNK, to->terms - k), 0, to->cols);
+}
+
+void attention_pack_rows(float *to, const matrix *m, int64_t row, int64_t rows, int64_t depth) {
+  for (int64_t k = 0; k < depth; k += CHUNK) gemm_pack_a(to + k * rows, m, row, rows, k, MIN(CHUNK, depth - k));
+}
+
+/* One tile of products, through all chunks. */
+static void product_tile(const row_block *b, int64_t first, tile t, const packed *keys, int64_t col) {
+  if (!b->depth) gemm_tile(&t);
+  for (int64_t k = 0; k < b->depth; k += CHUNK) {
+    t.k = MIN(CHUNK, b->depth - k);
+    t.a = b->at + k * b->rows + first * t.k;
+    t.b = packed_panel(keys, k, col);
+    t.add = k > 0;
+    gemm_tile(&t);
+  }
+}
+
+void attention_products(const attention *a, const row_block *block, const packed *keys, float *c, int64_t c_row) {
+  tile t = {.a_row = 1, .b_row = TILE_COLS, .c_row = c_row};
+  for (int64_t j = 0; j < keys->cols; j += TILE_COLS) {
+    t.cols = tile_cols(keys->cols - j);
+    for (int64_t panel = 0, i = 0; i < block->rows; panel++, i += t.rows) {
+      t.rows = t.a_col = gemm_height(block->rows, panel);
+      t.c = c + i * c_row + j;
+      if (j < keys_of(a, block->row + i + t.rows - 1)) product_tile(block, i, t, keys, j);
+    }
+  }
+}
+
+void attention_go_on(float *c, int64_t cols, const float *a, int64_t a_step, const float *b, int64_t terms) {
+  for (int64_t j = 0; j < cols; j += WIDTH) {
+    wide acc = w_load(c + j);
+    for (int64_t k = 0; k < terms; k++) acc = w_fma(w_all(a[k * a_step]), w_load(b + k * TILE_COLS + j), acc);
+    w_store(c + j, acc);
+  }
+}
+
+/* Rows past the first have a few keys more: each goes on by itself. */
+static void own_keys(const attention *a, int64_t row, int64_t rows, const float *weight, int64_t weight_row, const float *b,
+                     int64_t from, int64_t to, float *out, int64_t out_row, int64_t cols) {
+  for (int64_t i = 1; i < rows; i++) {
+    int64_t end = MIN(to, keys_of(a, row + i));
+    if (end > from) attention_go_on(out + i * out_row, cols, weight + i * weight_row + from, 1, b, end - from);
+  }
+}
+
+static void add_rows(float *to, const float *from, int64_t n) {
+  for (int64_t j = 0; j < n; j++) to[j] += from[j];
+}
+
+void attention_sums(const attention *a, int64_t row, int64_t rows, const float *weight, int64_t weight_row,
+                    const packed *b, float *out, float *spare) {
+  int64_t first = keys_of(a, row), last = keys_of(a, row + rows - 1), out_row = tiled(b->cols), end = MAX(last, 1);
+  tile t = {.a_row = weight_row, .a_col = 1, .b_row = TILE_COLS, .c_row = out_row, .rows = rows};
+  for (int64_t k = 0; k < end; k += CHUNK) {
+    int64_t stop = MIN(k + CHUNK, last), both = MIN(MAX(first, k), stop);
+    float *to = k && both < stop ? spare : out;
+    t.a = weight + k, t.k = both - k, t.add = k && to == out;
+    for (int64_t j = 0; j < b->cols; j += TILE_COLS) {
+      t.b = packed_panel(b, k, j), t.c = to + j, t.cols = tile_cols(b->cols - j);
+      gemm_tile(&t);
+      if (both < stop)
+        own_keys(a, row, rows, weight, weight_row, t.b + t.k * TILE_COLS, both, stop, t.c, out_row, t.cols);
+    }
+    if (to == spare) add_rows(out, spare, rows * out_row);
+  }
+  /* Chunks of which no key is a term are +0, and added. */
+  if (ceil_div(last, CHUNK) < ceil_div(a->keys, CHUNK))
+    for (int64_t j = 0; j < rows * out_row; j++) out[j] += 0.0f;
+}
+
+const float *attention_mask(const attention *a, int64_t h, int64_t i, int64_t n, float *buffer) {
+  if (a->mask < 0) return 0;
+  matrix m = attention_matrix(a, a->mask, h);
+  m = matrix_at(&m, i, 0);
+  if (m.dtype == F32 && m.col == 1) return m.at;
+  load_row(buffer, 'f', m.at, m.dtype, m.col, n);
+  if (m.dtype == BOOL) attention_mask_numbers(buffer, n);
+  return buffer;
+}
