@@ -177,7 +177,7 @@ def outside_of_log(x: Word, value: Word) -> Word:
 
 @program("f")
 def log2(x: Word) -> Word:
-    """Return the logarithm to base 2: at most 1.3 units off; of powers of 2 exactly."""
+    """Return the logarithm to base 2: at most 1.4 units off; of powers of 2 exactly."""
     exponent, fraction = parts(x)
     tail = polynomial(fraction, _LOG2)
     low = fma(fraction * fraction, tail, fraction * LOG2_E_LOW)

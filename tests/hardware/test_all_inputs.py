@@ -1,0 +1,90 @@
+"""Functions of one binary32, for all 2^32 of them: the bits of the definition, the stated error."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gensyn_lightning.repops import library
+from gensyn_lightning.repops.dtype import Dtype
+from gensyn_lightning.repops.library import Library
+from gensyn_lightning.repops.mapping import map_elements
+from gensyn_lightning.repops.plan import Plan
+from gensyn_lightning.repops.programs import all_definitions
+from gensyn_lightning.repops.word import Definition
+
+sys.path.insert(0, str(Path(__file__).parent))
+from scalar_c import compiled
+
+FUNCTIONS = {
+    each.name: each for each in all_definitions() if each.kinds == "f" and each.results == "f"
+}
+BLOCK = 1 << 20
+SHORT_EVERY = 509  # blocks between those that the short form takes
+# What C's own functions of binary64 say is right, of an x that is a binary32.
+EXACT = {name: f"{name}(x)" for name in ("acos", "acosh", "asin", "asinh", "atan", "atanh")}
+EXACT |= {name: f"{name}(x)" for name in ("cos", "cosh", "erf", "erfc", "exp", "exp2", "expm1")}
+EXACT |= {name: f"{name}(x)" for name in ("log", "log10", "log1p", "log2", "sin", "sinh", "tan")}
+EXACT |= {"tanh": "tanh(x)", "sigmoid": "1 / (1 + exp(-x))", "silu": "x / (1 + exp(-x))"}
+EXACT |= {"rsqrt_f": "1 / sqrt(x)", "square_root_f": "sqrt(x)", "reciprocal_f": "1 / x"}
+STATED = re.compile(r"at most ([\d.]+) units?")
+
+
+class Kernel:
+    """The compiled kernel of a function, for a block of inputs."""
+
+    def __init__(self, kernels: Library, definition: Definition) -> None:
+        plan = Plan()
+        result, read = plan.new((BLOCK,), Dtype.F32), plan.new((BLOCK,), Dtype.F32)
+        map_elements(plan, definition, [result], [read], [])
+        self._kernels, self._compiled = kernels, kernels.compile(plan)
+        self._places = np.arange(BLOCK, dtype=np.uint32)
+
+    def __call__(self, first: int) -> np.ndarray:
+        """Return the bits of the results for the block of inputs that begins with `first`."""
+        inputs = self._places + np.uint32(first)
+        made = np.empty(BLOCK, np.uint32)
+        base = (ctypes.c_void_p * 2)(made.ctypes.data, inputs.ctypes.data)
+        assert not self._kernels.run(ctypes.byref(self._compiled), base, (ctypes.c_uint64 * 1)(0))
+        return made
+
+
+def examine(name: str, folder: Path, firsts: range) -> None:
+    """Compare every block with the definition, and its worst error with the docstring's."""
+    definition, kernels = FUNCTIONS[name], library.load()
+    if kernels is None:
+        pytest.skip("there are no kernels on this machine")
+    [program] = definition.trace()
+    checker = compiled(program, EXACT.get(name, "x"), folder)
+    kernel = Kernel(kernels, definition)
+
+    def block(first: int) -> float:
+        found = kernel(first)
+        at = checker.check(first, BLOCK, found.ctypes.data)
+        assert at == BLOCK, f"{name} of {first + at:#010x} is {int(found[at]):#010x}"
+        return float(checker.worst(first, BLOCK, found.ctypes.data)) if name in EXACT else 0.0
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        worst = max(pool.map(block, firsts))
+    print(f"{name}: {worst:.4f} units")
+    stated = STATED.search(definition.function.__doc__ or "")
+    if name in EXACT:
+        assert worst <= (float(stated.group(1)) if stated else 0.5001)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_blocks_of_inputs(name: str, tmp_path: Path) -> None:
+    examine(name, tmp_path, range(0, 1 << 32, BLOCK * SHORT_EVERY))
+
+
+@pytest.mark.hardware
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_all_inputs(name: str, tmp_path: Path) -> None:
+    examine(name, tmp_path, range(0, 1 << 32, BLOCK))
