@@ -36,10 +36,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
         "call torch.backends.mha.set_fastpath_enabled(False)",
     ),
     ("_histogramdd*", "torch.histogram of one dimension, or torch.bucketize and torch.bincount"),
-    (
-        "_philox_* _sample_dirichlet _dirichlet* _standard_gamma* binomial poisson*",
-        "draw with torch.rand or torch.randn and transform",
-    ),
+    ("_philox_*", "draw with torch.rand or torch.randn"),
     (
         "_scaled_dot_product* _efficient_attention* _flash_attention*",
         "leave the backend to torch: no torch.nn.attention.sdpa_kernel",
