@@ -146,12 +146,14 @@ def convolution(
     return make
 
 
-def attention(batch: int, length: int, causal: bool, backwards: bool) -> Callable[[], Work]:
-    """Return scaled dot-product attention of 8 heads of 64, forward or backward."""
+def attention(batch: int, length: int, masking: str, backwards: bool) -> Callable[[], Work]:
+    """Return attention of 8 heads of 64, forward or backward: causal, masked (padded) or whole."""
     shape = (batch, 8, length, 64)
+    visible = torch.arange(length).expand(batch, 1, 1, length) < length - 5
+    mask = visible if masking == "masked" else None
 
     def function(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+        return F.scaled_dot_product_attention(q, k, v, mask, is_causal=masking == "causal")
 
     return (backward if backwards else forward)(function, shape, shape, shape)
 
@@ -309,12 +311,12 @@ CASES: list[Case] = [
     *convolutions(),
     *(
         (
-            f"attention {'backward ' * back}B{batch}T{length}{' causal' * causal}",
+            f"attention {'backward ' * back}B{batch}T{length} {masking}".rstrip(),
             OPERATOR,
-            attention(batch, length, bool(causal), bool(back)),
+            attention(batch, length, masking, bool(back)),
         )
-        for batch, length in ((8, 256), (2, 1024))
-        for causal in (0, 1)
+        for batch, length in ((8, 128), (8, 256), (4, 512), (2, 1024))
+        for masking in ("", "causal", "masked")
         for back in (0, 1)
     ),
     *rows_of_numbers(),

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar
 
 from gensyn_lightning.repops.dtype import Dtype
 from gensyn_lightning.repops.plan import Operand
@@ -71,20 +72,67 @@ def covers(
     return register
 
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 COMPOSED: dict[str, Callable[..., Any]] = {}
 
 
-def composed(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register a function of tensors that stands for operators: it calls others, each defined."""
+def composed(*names: str, inplace: str = "", out: str = "") -> Callable[[Function], Function]:
+    """Register a function of tensors that stands for operators: it calls others, each defined.
 
-    def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        for name in names:
+    In-place and `out=` forms copy what the function returns.
+    """
+
+    def register(function: Function) -> Function:
+        forms: dict[str, Callable[..., Any]] = dict.fromkeys(names, function)
+        forms |= dict.fromkeys(inplace.split(), _into_first(function))
+        forms |= {each: _into_outs(function, each) for each in out.split()}
+        for name, form in forms.items():
             if name in COVERED or name in COMPOSED:
                 raise ValueError(f"{name} is covered twice")
-            COMPOSED[name] = function
+            COMPOSED[name] = form
         return function
 
     return register
+
+
+def _into_first(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the in-place form of a function of tensors."""
+
+    def run(target: Any, *args: Any, **kwargs: Any) -> Any:
+        made = function(target, *args, **kwargs)
+        if made.shape != target.shape:
+            raise RuntimeError(
+                f"output with shape {list(target.shape)} doesn't match the broadcast shape "
+                f"{list(made.shape)}"
+            )
+        return target.copy_(made)
+
+    return run
+
+
+def _into_outs(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Return the `out=` form, of the operator with that name, of a function of tensors."""
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        outs = [kwargs.pop(each) for each in _outs_of(name)]
+        made = function(*args, **kwargs)
+        for target, value in zip(outs, made if len(outs) > 1 else [made], strict=True):
+            if target.shape != value.shape:
+                target.resize_(value.shape)
+            target.copy_(value)
+        return tuple(outs) if len(outs) > 1 else outs[0]
+
+    return run
+
+
+@cache
+def _outs_of(name: str) -> tuple[str, ...]:
+    """Return the names of the arguments that an overload writes its results into."""
+    import torch
+
+    packet, _, overload = name.partition(".")
+    schema = getattr(getattr(torch.ops.aten, packet), overload)._schema
+    return tuple(each.name for each in schema.arguments if each.is_out)
 
 
 class WrongShape(Exception):

@@ -139,10 +139,10 @@ COMPOSITE: dict[str, str] = {
         _trilinear abs abs_ addr_ affine_grid_generator allclose
         binary_cross_entropy_with_logits celu celu_ cholesky_solve conv_tbc convolution cummax
         cummin deg2rad deg2rad_ dist huber_loss_backward isinf kthvalue ldexp.Tensor ldexp_
-        logcumsumexp logsumexp mean median.dim mv mvlgamma mvlgamma_ nan_to_num nan_to_num_
-        nanmedian.dim polar polygamma_ rad2deg rad2deg_ rrelu_with_noise_backward
-        smooth_l1_loss_backward soft_margin_loss soft_margin_loss_backward
-        soft_margin_loss_backward.grad_input sort sort.values
+        linalg_pinv.atol_rtol_tensor logcumsumexp logsumexp mean median.dim mv mvlgamma
+        mvlgamma_ nan_to_num nan_to_num_ nanmedian.dim polar polygamma_ rad2deg rad2deg_
+        rrelu_with_noise_backward smooth_l1_loss_backward soft_margin_loss
+        soft_margin_loss_backward soft_margin_loss_backward.grad_input sort sort.values
         special_chebyshev_polynomial_t.n_scalar special_chebyshev_polynomial_t.x_scalar
         special_chebyshev_polynomial_u.n_scalar special_chebyshev_polynomial_u.x_scalar
         special_chebyshev_polynomial_v.n_scalar special_chebyshev_polynomial_v.x_scalar

@@ -26,33 +26,29 @@ _HINTS: tuple[tuple[str, str], ...] = (
         "multiply by a constant matrix of the transform, or transform the data beforehand",
     ),
     (
-        "*linalg* cholesky* geqrf* ormqr* triangular_solve* _cholesky* _linalg* lu_* "
-        "_compute_linear_combination*",
-        "LAPACK's bits differ between machines: compute decompositions beforehand, or iterate "
-        "with matrix products (Newton-Schulz)",
+        "linalg_eig linalg_eigvals _linalg_eigvals",
+        "torch.linalg.eigh for symmetric matrices, torch.linalg.svd for others",
     ),
-    ("_cdist* _pdist*", "write the distance out: (a[:, None] - b[None]).square().sum(-1).sqrt()"),
-    ("_ctc_loss*", "train with cross-entropy on aligned targets"),
+    ("linalg_ldl*", "torch.linalg.cholesky for positive-definite matrices, lu_factor for others"),
+    ("polar* view_as_complex*", "keep real and imaginary parts in two real tensors"),
     (
         "_transformer_encoder_layer_fwd _native_multi_head_attention _transform_bias*",
         "call torch.backends.mha.set_fastpath_enabled(False)",
     ),
-    (
-        "kthvalue* median* nanmedian* mode* topk* sort* msort*",
-        "torch.sort(stable=True) and indexing, if it is covered for this type",
-    ),
-    ("histc* histogram* _histogramdd*", "torch.bucketize and torch.bincount"),
-    (
-        "_philox_* _sample_dirichlet _dirichlet* _standard_gamma* binomial poisson*",
-        "draw with torch.rand or torch.randn and transform",
-    ),
+    ("_histogramdd*", "torch.histogram of one dimension, or torch.bucketize and torch.bincount"),
+    ("_philox_*", "draw with torch.rand or torch.randn"),
     (
         "_scaled_dot_product* _efficient_attention* _flash_attention*",
         "leave the backend to torch: no torch.nn.attention.sdpa_kernel",
     ),
     ("_scaled_mm* _grouped_mm", "torch.matmul in float32 or bfloat16"),
     ("_add_relu* _addmm_activation*", "the operators one after the other"),
-    ("special_* i0* igamma* polygamma* mvlgamma* digamma* lgamma* _test_*", GENERAL),
+    ("special_ndtri*", "math.sqrt(2) * torch.erfinv(2 * p - 1)"),
+    (
+        "special_* igamma*",
+        "interpolate in a table that is computed beforehand, or use a distribution whose "
+        "functions are covered",
+    ),
     ("nextafter* frexp*", "view the tensor as integers and work on the bits"),
     ("segment_reduce* _segment_reduce*", "torch.scatter_reduce or index_add"),
 )

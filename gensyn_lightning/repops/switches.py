@@ -2,8 +2,8 @@
 
 oneDNN and NNPACK answer for whole layers, the fast path of `nn.TransformerEncoderLayer` for whole
 blocks, the TorchScript fuser and `torch.compile` for whole programs. Compiled functions run
-uncompiled instead. Attention is taken apart into operators: whether torch would fuse it depends on
-strides. Flushing of subnormal numbers is refused.
+uncompiled instead. Which attention torch itself would choose depends on strides: it may only take
+it apart into operators. Flushing of subnormal numbers is refused.
 """
 
 from __future__ import annotations

@@ -18,12 +18,12 @@ typedef struct {
 /* Where all lies in a thread's scratch. */
 typedef struct {
   packed key, value;
-  float *query, *score, *sum, *mask;
+  float *query, *score, *spare, *mask;
 } buffers;
 
 static int get_buffers(const attention *a, int64_t keys, int64_t rows, buffers *b) {
-  int64_t sizes[] = {packed_floats(a->depth, keys), packed_floats(keys, a->width), rows * a->depth + PACK_SLACK,
-                     rows * score_row(keys), 2 * TILE_ROWS * tiled(a->width), tiled(keys)};
+  int64_t sizes[] = {packed_floats(a->depth, keys), packed_floats(keys, a->width), rows * block_step(a->depth),
+                     rows * score_row(keys), 2 * TILE_ROWS * tiled(a->width), a->mask < 0 ? 0 : ROWS_AT_ONCE * tiled(a->keys)};
   int64_t count = sizeof sizes / sizeof *sizes, all = 0;
   for (int64_t i = 0; i < count; i++) all += sizes[i] = ceil_div(sizes[i], 16) * 16;
   float *at = scratch(2, (size_t)all * sizeof *at), *part[6];
@@ -33,30 +33,25 @@ static int get_buffers(const attention *a, int64_t keys, int64_t rows, buffers *
   return 1;
 }
 
-static void weigh_rows(const attention *a, int64_t h, int64_t row, int64_t rows, float *score, int64_t score_row,
-                       float *buffer) {
+static void weigh_rows(const attention *a, int64_t h, int64_t row, int64_t rows, float *score, int64_t step, float *buffer) {
   const view *w = &a->l->view[LOG];
-  float *log = (float *)a->data[LOG] + h / w->size[1] * w->stride[0] + h % w->size[1] * w->stride[1];
-  for (int64_t i = 0; i < rows; i++) {
-    int64_t n = keys_of(a, row + i);
-    const float *mask = attention_mask(a, h, row + i, n, buffer);
-    log[(row + i) * w->stride[2]] = attention_weights(score + i * score_row, n, a->scale, mask);
+  float *log = (float *)a->data[LOG] + h / w->size[1] * w->stride[0] + h % w->size[1] * w->stride[1], each[ROWS_AT_ONCE];
+  for (int64_t i = 0; i < rows; i += ROWS_AT_ONCE) {
+    score_rows r = attention_score_rows(a, h, row + i, MIN(ROWS_AT_ONCE, rows - i), score + i * step, step, buffer);
+    attention_weights(&r, each);
+    for (int64_t q = 0; q < r.rows; q++) log[(row + i + q) * w->stride[2]] = each[q];
   }
 }
 
 static void run_block(const attention *a, int64_t h, int64_t row, int64_t rows, const buffers *b) {
   matrix query = attention_matrix(a, QUERY, h);
-  product out = {.out = attention_matrix(a, OUT, h)};
-  row_block block = {b->query, row, rows, a->depth};
-  int64_t step = score_row(b->key.cols), wide_row = tiled(a->width);
-  attention_pack_rows(b->query, &query, row, rows, a->depth);
+  matrix out = attention_matrix(a, OUT, h);
+  row_block block = {b->query, 0, row, rows, a->depth};
+  int64_t step = score_row(b->key.cols);
+  attention_load_rows(&block, &query);
   attention_products(a, &block, &b->key, b->score, step);
   weigh_rows(a, h, row, rows, b->score, step, b->mask);
-  for (int64_t panel = 0, i = 0, height; i < rows; panel++, i += height) {
-    height = gemm_height(rows, panel);
-    attention_sums(a, row + i, height, b->score + i * step, step, &b->value, b->sum, b->sum + TILE_ROWS * wide_row);
-    gemm_finish(&out, b->sum, wide_row, row + i, height, 0, a->width);
-  }
+  attention_sums(a, row, rows, b->score, step, &b->value, &out, b->spare);
 }
 
 /* Rows [from, to) of a head. */
@@ -75,7 +70,7 @@ static int run_rows(const attention *a, int64_t h, int64_t from, int64_t to) {
 static int run_few(const attention *a, int64_t h) {
   matrix key = attention_matrix(a, KEY, h);
   int64_t step = score_row(a->keys);
-  float *score = scratch(2, (size_t)((a->rows + 1) * step) * sizeof *score);
+  float *score = scratch(2, (size_t)((a->rows + ROWS_AT_ONCE) * step) * sizeof *score);
   if (!score) return NO_MEMORY;
   product p = {.m = a->rows, .n = a->keys, .k = a->depth};
   p.a = attention_matrix(a, QUERY, h), p.b = matrix_transposed(&key), p.out = (matrix){score, F32, step, 1};

@@ -4,7 +4,7 @@
  * softmax: +0 everywhere where all scores are -inf. Under a causal mask row i has keys 0..i and no others: they are not
  * terms of its sums. Whatever is summed is cut into chunks at multiples of 256 of the whole, left out or not.
  *
- * attention_rows.c does what concerns one row, attention_head.c products with packed operands; the kernels are in
+ * attention_rows.c does what concerns rows of scores, attention_head.c products with packed operands; the kernels are in
  * attention.c and attention_backward.c. They use scratch buffers 2 and 3 of their thread.
  */
 #ifndef REPOPS_ATTENTION_H
@@ -12,14 +12,23 @@
 
 #include "repops.h"
 
-enum { ATTENTION_CHUNK = 256 };
+enum { ROWS_AT_ONCE = 16 };
 
-/* Scores of the first `n` keys become weights. `mask` holds a number for each key, or is NULL. Returns the logarithm
- * of the sum of the exponentials of the scores. */
-float attention_weights(float *score, int64_t n, float scale, const float *mask);
+/* Up to ROWS_AT_ONCE rows of scores, `step` floats apart. Row i has keys[i] keys of `all`, and mask[i] points at a number for
+ * each, or is NULL. */
+typedef struct {
+  float *score;
+  int64_t step, rows, all;
+  int64_t keys[ROWS_AT_ONCE];
+  const float *mask[ROWS_AT_ONCE];
+  float scale;
+} score_rows;
+
+/* Products of queries and keys become weights. `log` gets the logarithms of the sums of the exponentials of scores. */
+void attention_weights(const score_rows *r, float *log);
 
 /* The gradients of weights become those of what the scale is multiplied with. */
-void attention_score_gradients(float *gradient, const float *weight, int64_t n, int64_t all, float scale);
+void attention_score_gradients(const score_rows *r, float *gradient);
 
 /* A mask's truth values, as 0 and 1, become what is added to a score: 0 and -inf. */
 void attention_mask_numbers(float *mask, int64_t n);

@@ -26,7 +26,7 @@ typedef struct {
 typedef struct {
   packed key_turned, value_turned, key;
   packed query, grad; /* of a block, as vectors */
-  float *query_rows, *grad_rows, *weight, *gradient, *sum, *mask;
+  float *query_rows, *grad_rows, *weight, *gradient, *spare, *mask;
   row_sum grad_key, grad_value;
 } buffers;
 
@@ -40,12 +40,12 @@ static void lay_out(const attention *a, int64_t block, float *at, buffers *b, in
   b->key.at = PART(packed_floats(n, d));
   b->query.at = PART(packed_floats(block, d));
   b->grad.at = PART(packed_floats(block, w));
-  b->query_rows = PART(block * d + PACK_SLACK);
-  b->grad_rows = PART(block * w + PACK_SLACK);
+  b->query_rows = PART(block * block_step(d));
+  b->grad_rows = PART(block * block_step(w));
   b->weight = PART(block * score_row(n));
   b->gradient = PART(block * score_row(n));
-  b->sum = PART(2 * TILE_ROWS * tiled(d));
-  b->mask = PART(tiled(n));
+  b->spare = PART(2 * TILE_ROWS * tiled(d));
+  b->mask = PART((a->mask < 0 ? 0 : ROWS_AT_ONCE) * tiled(n));
   b->grad_key.cols = d, b->grad_value.cols = w;
   b->grad_key.chunk = PART(n * tiled(d));
   b->grad_value.chunk = PART(n * tiled(w));
@@ -93,32 +93,28 @@ static void close_chunk(const attention *a, int64_t row, const row_sum *s) {
 }
 
 static void weigh_rows(const attention *a, int64_t h, int64_t row, int64_t rows, const buffers *b, int64_t step) {
-  for (int64_t i = 0; i < rows; i++) {
-    int64_t n = keys_of(a, row + i);
-    float *weight = b->weight + i * step;
-    attention_weights(weight, n, a->scale, attention_mask(a, h, row + i, n, b->mask));
-    attention_score_gradients(b->gradient + i * step, weight, n, a->keys, a->scale);
+  float log[ROWS_AT_ONCE];
+  for (int64_t i = 0; i < rows; i += ROWS_AT_ONCE) {
+    score_rows r = attention_score_rows(a, h, row + i, MIN(ROWS_AT_ONCE, rows - i), b->weight + i * step, step, b->mask);
+    attention_weights(&r, log);
+    attention_score_gradients(&r, b->gradient + i * step);
   }
 }
 
 static void run_block(const attention *a, int64_t h, int64_t row, int64_t rows, const buffers *b) {
   matrix query = attention_matrix(a, QUERY, h), grad = attention_matrix(a, GRAD_OUT, h);
   matrix query_part = matrix_at(&query, row, 0), grad_part = matrix_at(&grad, row, 0);
-  product out = {.out = attention_matrix(a, GRAD_QUERY, h)};
-  int64_t step = score_row(a->keys), wide_row = tiled(a->depth);
-  row_block queries = {b->query_rows, row, rows, a->depth}, grads = {b->grad_rows, row, rows, a->width};
-  attention_pack_rows(b->query_rows, &query, row, rows, a->depth);
-  attention_pack_rows(b->grad_rows, &grad, row, rows, a->width);
+  matrix out = attention_matrix(a, GRAD_QUERY, h);
+  int64_t step = score_row(a->keys);
+  row_block queries = {b->query_rows, 0, row, rows, a->depth}, grads = {b->grad_rows, 0, row, rows, a->width};
+  attention_load_rows(&queries, &query);
+  attention_load_rows(&grads, &grad);
   attention_pack(&(packed){b->query.at, rows, a->depth}, &query_part);
   attention_pack(&(packed){b->grad.at, rows, a->width}, &grad_part);
   attention_products(a, &queries, &b->key_turned, b->weight, step);
   attention_products(a, &grads, &b->value_turned, b->gradient, step);
   weigh_rows(a, h, row, rows, b, step);
-  for (int64_t panel = 0, i = 0, height; i < rows; panel++, i += height) {
-    height = gemm_height(rows, panel);
-    attention_sums(a, row + i, height, b->gradient + i * step, step, &b->key, b->sum, b->sum + TILE_ROWS * wide_row);
-    gemm_finish(&out, b->sum, wide_row, row + i, height, 0, a->depth);
-  }
+  attention_sums(a, row, rows, b->gradient, step, &b->key, &out, b->spare);
   add_block(a, b->weight, step, row, rows, &b->grad, &b->grad_value);
   add_block(a, b->gradient, step, row, rows, &b->query, &b->grad_key);
 }

@@ -40,13 +40,15 @@ static inline const float *packed_panel(const packed *p, int64_t k0, int64_t col
 /* The vectors that a tile's columns fill, so that none is stored in part; rows in scratch have room. */
 static inline int64_t tile_cols(int64_t cols) { return cols > WIDTH ? TILE_COLS : WIDTH; }
 
-/* A block of rows of queries (or of gradients of outputs), packed for the micro-kernel. */
+/* A block of rows of queries (or of gradients of outputs) in binary32, `step` apart. */
 typedef struct {
-  const float *at;
-  int64_t row, rows, depth;
+  float *at;
+  int64_t step, row, rows, depth;
 } row_block;
 
-void attention_pack_rows(float *to, const matrix *m, int64_t row, int64_t rows, int64_t depth);
+static inline int64_t block_step(int64_t depth) { return ceil_div(depth, 16) * 16 + 16; }
+/* Copy the block's rows from a matrix; there is room for block_step(depth) floats a row. */
+void attention_load_rows(row_block *to, const matrix *from);
 
 /* c (rows x keys, `c_row` apart) gets the products of a block's rows with all keys they have, in whole tiles. */
 void attention_products(const attention *a, const row_block *block, const packed *keys, float *c, int64_t c_row);
@@ -54,13 +56,15 @@ void attention_products(const attention *a, const row_block *block, const packed
 /* Go on with a chain of fused multiply-adds in c: terms a[k * a_step] times row k of b (panels' rows), `cols` lanes. */
 void attention_go_on(float *c, int64_t cols, const float *a, int64_t a_step, const float *b, int64_t terms);
 
-/* out (rows x b->cols, in rows of tiled(b->cols)) gets, for rows [row, row + rows), the sums over their keys of weight
- * times row of b. rows is at most TILE_ROWS. `spare` has room for as much again as out. */
+/* Rows [row, row + rows) of `out`, a matrix of rows x b->cols, get the sums over their keys of weight times row of b. `spare` has
+ * room for 2 * TILE_ROWS rows of tiled(b->cols). */
 void attention_sums(const attention *a, int64_t row, int64_t rows, const float *weight, int64_t weight_row,
-                    const packed *b, float *out, float *spare);
+                    const packed *b, const matrix *out, float *spare);
 
-/* What is added to the scores of row i of head h, in binary32: where it lies, or in `buffer`; NULL without a mask. */
-const float *attention_mask(const attention *a, int64_t h, int64_t i, int64_t n, float *buffer);
+/* Describe rows of head h, from `row` on, whose products are in `score`. Masks that do not lie in rows of binary32 are read into
+ * `buffer`, which has ROWS_AT_ONCE rows of tiled(keys). */
+score_rows attention_score_rows(const attention *a, int64_t h, int64_t row, int64_t rows, float *score, int64_t step,
+                                float *buffer);
 
 /* Rows of scores that are worked on at once: few enough for `floats` of scratch, a whole number of tiles high. */
 static inline int64_t attention_block_rows(int64_t keys, int64_t rows, int64_t floats, int64_t rows_max) {

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from gensyn_lightning.errors import NotReproducible
 from gensyn_lightning.repops.coverage import covers
 from gensyn_lightning.repops.dtype import Dtype
 from gensyn_lightning.repops.mapping import copy_elements
@@ -170,16 +169,6 @@ def col2im(
     ]
     plan.call(POOL_COLUMNS, [made.reshape((planes, *output_size)), laid], params)
     _returned(plan, out, made)
-
-
-@covers(
-    "fractional_max_pool2d",
-    "fractional_max_pool3d",
-    out="fractional_max_pool2d.output fractional_max_pool3d.output",
-)
-def fractional_max_pool(plan: Plan, *arguments: object) -> None:
-    """Refuse: where its windows begin is computed otherwise on every machine."""
-    raise NotReproducible("fractional max pooling is not defined", hint="use max_pool2d")
 
 
 def _largest(plan: Plan, self: Operand, outs: Shape, windows: Windows) -> None:

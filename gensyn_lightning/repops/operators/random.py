@@ -199,21 +199,10 @@ def rrelu_with_noise(
     plan.returns(out)
 
 
-@covers(
-    "poisson",
-    "binomial",
-    "_standard_gamma",
-    "_standard_gamma_grad",
-    "_sample_dirichlet",
-    "_dirichlet_grad",
-    "rrelu_with_noise.out",
-)
+@covers("rrelu_with_noise.out")
 def refused(_plan: Plan, *_given: Any) -> None:
-    """Refuse draws whose number of steps depends on what is drawn."""
-    raise NotReproducible(
-        "this draw has no reproducible definition",
-        hint="draw from a uniform, normal, exponential or categorical distribution",
-    )
+    """Refuse a form that nothing calls."""
+    raise NotReproducible("rrelu with out= is not defined", hint="use the form without out=")
 
 
 def _fill(
