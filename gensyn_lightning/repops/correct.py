@@ -272,7 +272,7 @@ def _power(x: float, y: float) -> float:
     (a, b), (c, d) = x.as_integer_ratio(), y.as_integer_ratio()
 
     def value(bits: int) -> Scaled:
-        w = bits + GUARD + 1100
+        w = bits + GUARD + 16
         m, e = whole.log_ratio(a, b, w)
         product = m * c // d
         fixed = product >> -e - w if -e > w else product << w + e

@@ -9,6 +9,7 @@ gets ours too, and which errors are raised stays Python's affair.
 from __future__ import annotations
 
 import ctypes
+import errno
 import importlib.machinery
 import math
 import platform
@@ -31,7 +32,6 @@ ONE = (
 TWO = ("pow", "atan2", "hypot")
 # Where the functions themselves are, and what must not be made to call ours.
 _NOT_CALLERS = ("libm.so", "libm-", "libmvec", "libc.so", "libc-", "ld-linux", "libgensyn_")
-_DOUBLE, _SINGLE = ctypes.c_double, ctypes.c_float
 # What has to reach each function, or this Python does not call it where it can be seen.
 _CALLS: Mapping[str, Callable[[], object]] = {
     **{name: partial(getattr(math, name), 0.5) for name in ONE if name != "acosh"},
@@ -105,11 +105,11 @@ def _addresses(kernels: Library | None) -> dict[str, int]:
     """Return our functions by the names the C library has for them."""
     made: dict[str, int] = {}
     for name in (*ONE, *TWO, "sincos"):
-        for ending, width in (("", "double"), ("f", "single")):
+        for ending, kind in (("", ctypes.c_double), ("f", ctypes.c_float)):
             if kernels is not None:
-                address = kernels.address(f"repops_{width}_{name}")
+                address = kernels.address(f"repops_libm_{name}{ending}")
             else:
-                address = _address(_reference(name, _SINGLE if ending else _DOUBLE))
+                address = _address(_reference(name, kind))
             made[name + ending] = made[f"__{name}{ending}_finite"] = address
     return made
 
@@ -118,13 +118,24 @@ def _addresses(kernels: Library | None) -> dict[str, int]:
 def _reference(name: str, kind: Any) -> Any:
     """Return the slow definition of a function as one that C can call, at any time from then on."""
     if name == "sincos":
-        pair = ctypes.CFUNCTYPE(None, kind, *[ctypes.POINTER(kind)] * 2)
+        pair = ctypes.CFUNCTYPE(None, kind, *[ctypes.POINTER(kind)] * 2, use_errno=True)
 
         def both(x: float, sine: Any, cosine: Any) -> None:
-            sine[0], cosine[0] = correct.sin(x), correct.cos(x)
+            sine[0], cosine[0] = _noting_errors(correct.sin, x), _noting_errors(correct.cos, x)
 
         return pair(both)
-    return ctypes.CFUNCTYPE(kind, *[kind] * (2 if name in TWO else 1))(getattr(correct, name))
+    function = ctypes.CFUNCTYPE(kind, *[kind] * (2 if name in TWO else 1), use_errno=True)
+    return function(partial(_noting_errors, getattr(correct, name)))
+
+
+def _noting_errors(function: Callable[..., float], *args: float) -> float:
+    """Call a function and have errno say what went wrong, as C does."""
+    result = function(*args)
+    if math.isnan(result) and not any(map(math.isnan, args)):
+        ctypes.set_errno(errno.EDOM)
+    elif math.isinf(result) and all(map(math.isfinite, args)):
+        ctypes.set_errno(errno.ERANGE)
+    return result
 
 
 def _check_all_is_reached(addresses: Mapping[str, int]) -> None:
@@ -132,7 +143,8 @@ def _check_all_is_reached(addresses: Mapping[str, int]) -> None:
     noted: set[str] = set()
 
     def noting(name: str) -> Any:
-        kind = ctypes.CFUNCTYPE(_DOUBLE, *[_DOUBLE] * (2 if name in TWO else 1))
+        double = ctypes.c_double
+        kind = ctypes.CFUNCTYPE(double, *[double] * (2 if name in TWO else 1))
         function = kind(addresses[name])
 
         def call(*args: float) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import locale
 import os
+import platform
 import socket
 import time
 from collections.abc import Mapping
@@ -17,6 +18,19 @@ from types import MappingProxyType
 from gensyn_lightning.errors import SandboxError
 from gensyn_lightning.repops import VERSION as REPOPS
 
+# NumPy and its OpenBLAS choose loops by what the CPU can do: here by what all of a kind can. Names
+# that a version of NumPy does not know are passed over by it.
+_ARRAYS = {
+    "x86_64": {
+        "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX F16C FMA3 AVX2 AVX512F AVX512CD AVX512_KNL "
+        "AVX512_KNM AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR",
+        "OPENBLAS_CORETYPE": "Nehalem",
+    },
+    "aarch64": {
+        "NPY_DISABLE_CPU_FEATURES": "ASIMDHP ASIMDDP ASIMDFHM SVE",
+        "OPENBLAS_CORETYPE": "ARMV8",
+    },
+}
 ENVIRONMENT: Mapping[str, str] = MappingProxyType(
     {
         "PYTHONHASHSEED": "0",
@@ -31,6 +45,7 @@ ENVIRONMENT: Mapping[str, str] = MappingProxyType(
         "OMP_WAIT_POLICY": "PASSIVE",
         "TERM": "dumb",
         "COLUMNS": "80",
+        **_ARRAYS.get(platform.machine(), {}),
     }
 )
 THREADS_MAX = 256
@@ -38,10 +53,11 @@ _CLONE_NEWUTS = 0x04000000
 _JUNK: list[object] = []
 
 
-def enter(*, threads: int, arithmetic: str = REPOPS, perturb: int = 0) -> None:
+def enter(*, threads: int, arithmetic: str = REPOPS, perturb: int = 0, forks: bool = False) -> None:
     """Bring this process into the normal form; `perturb` changes what must not matter.
 
-    `arithmetic` is one of `numerics.ARITHMETICS`.
+    `arithmetic` is one of `numerics.ARITHMETICS`. A process that `forks` gets no thread for now:
+    whoever computes calls `start_threads`.
     Raises `SandboxError` when the process was not started with `ENVIRONMENT`'s hash seed.
     """
     if os.environ.get("PYTHONHASHSEED") != ENVIRONMENT["PYTHONHASHSEED"]:
@@ -55,8 +71,17 @@ def enter(*, threads: int, arithmetic: str = REPOPS, perturb: int = 0) -> None:
     os.umask(0o022)
     _settle_torch(threads)
     _settle_arithmetic(arithmetic, perturb)
+    if not forks:
+        start_threads(threads)
     if perturb:
         _disturb(perturb)
+
+
+def start_threads(threads: int) -> None:
+    """Have torch compute with so many threads."""
+    import torch
+
+    torch.set_num_threads(threads)  # starts those of a pool
 
 
 def set_variable(name: str, value: str) -> None:
@@ -67,9 +92,12 @@ def set_variable(name: str, value: str) -> None:
 def _settle_torch(threads: int) -> None:
     import torch
 
+    from gensyn_lightning.repops import registry
+
     if not 1 <= threads <= THREADS_MAX:
         raise SandboxError(f"{threads} threads are not between 1 and {THREADS_MAX}")
-    torch.set_num_threads(threads)
+    torch.get_num_threads()  # the first time, this sets it
+    registry.openmp().omp_set_num_threads(threads)  # what torch answers from now on
     torch.use_deterministic_algorithms(True)
     torch.set_flush_denormal(False)
     torch.set_float32_matmul_precision("highest")
