@@ -51,7 +51,9 @@ class Operand:
         )
 
     def expand(self, shape: Shape) -> Operand:
-        """Return the view that broadcasts to `shape`."""
+        """Return the view that broadcasts to `shape`; raise `RuntimeError` if it does not fit."""
+        if not fits(self.shape, shape):
+            raise RuntimeError(f"a tensor of shape {self.shape} does not expand to {shape}")
         lead = len(shape) - self.rank
         strides = tuple(
             0 if size == 1 and wide != 1 else stride
@@ -221,6 +223,14 @@ class Plan:
 
 class Exact(Exception):
     """Stock torch computes this very call exactly on every machine: leave it to it."""
+
+
+def fits(shape: Sequence[int], wide: Sequence[int]) -> bool:
+    """Return whether a shape broadcasts to another one as it is."""
+    lead = len(wide) - len(shape)
+    return lead >= 0 and all(
+        size in (1, other) for size, other in zip(shape, wide[lead:], strict=True)
+    )
 
 
 def numel(shape: Sequence[int]) -> int:

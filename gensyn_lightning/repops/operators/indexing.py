@@ -19,6 +19,7 @@ from gensyn_lightning.repops.plan import (
     Scalar,
     WordSource,
     broadcast,
+    fits,
     numel,
 )
 from gensyn_lightning.repops.programs import arithmetic, indexing
@@ -62,9 +63,11 @@ def index_put(
     rest = tuple(at for at in range(self.rank) if at not in lead and at not in chosen)
     order = (*lead, *chosen, *rest)
     groups = _consecutive(len(lead), len(chosen), len(rest))
-    shape = broadcast(*(each.shape for each in given))
+    shape = _joined(given)
     index = _flat(plan, given, [self.shape[at] for at in chosen], shape)
     laid = (*(self.shape[at] for at in lead), *shape, *(self.shape[at] for at in rest))
+    if not fits(values.shape, laid):
+        raise Exact  # torch refuses it
     source = rows.grouped(plan, values.expand(laid), _consecutive(len(lead), len(shape), len(rest)))
     out = plan.result_like(self)
     _write_grouped(
@@ -133,6 +136,7 @@ def index_reduce(
 ) -> None:
     """Join rows of `source` with the rows the index names."""
     _floating_alike(self, source)
+    _rows_alike(self, dim, index, source)
     out = plan.result_like(self)
     groups = rows.around(max(self.rank, 1), dim)
     laid = rows.grouped(plan, _at_least_1d(source), groups)
@@ -236,6 +240,7 @@ def unfold_backward(
 def _along_dim(
     plan: Plan, name: str, self: Operand, dim: int, index: Operand, source: Operand
 ) -> None:
+    _rows_alike(self, dim, index, source)
     out = plan.result_like(self)
     groups = rows.around(max(self.rank, 1), dim)
     laid = rows.grouped(plan, _at_least_1d(source), groups)
@@ -254,11 +259,14 @@ def _scattered(
     include_self: bool = True,
 ) -> None:
     """Write along `dim`; in other dimensions only as far as the index reaches."""
-    out = plan.result_like(self)
-    at = dim % max(self.rank, 1)
     index = _at_least_1d(index)
-    part, source, target = _at_least_1d(self), _at_least_1d(src), _at_least_1d(out)
+    part, source = _at_least_1d(self), _at_least_1d(src)
+    at = dim % part.rank
     sizes = list(index.shape)
+    if index.numel and not _reaches(part, at, index, source):
+        raise Exact  # torch refuses it
+    out = plan.result_like(self)
+    target = _at_least_1d(out)
     for other in range(len(sizes)):
         source = source.narrow(other, 0, sizes[other])
         if other != at:
@@ -274,6 +282,37 @@ def _scattered(
         places = rows.grouped(plan, rows.in_dtype(plan, index, Dtype.I64), groups)
         reduced(plan, target, part, groups, places, laid, name, include_self)
     plan.returns(out)
+
+
+def _reaches(self: Operand, at: int, index: Operand, source: Operand) -> bool:
+    """Return whether an index has numbers, and places within what it is to name and read."""
+    ranks = {self.rank, index.rank, source.rank}
+    return (
+        _is_index(index)
+        and len(ranks) == 1
+        and all(wanted <= size for wanted, size in zip(index.shape, source.shape, strict=True))
+        and all(
+            other == at or wanted <= size
+            for other, (wanted, size) in enumerate(zip(index.shape, self.shape, strict=True))
+        )
+    )
+
+
+def _rows_alike(self: Operand, dim: int, index: Operand, source: Operand) -> None:
+    """Leave to torch, which refuses it, what names other rows than it gives."""
+    index, self, source = (_at_least_1d(each) for each in (index, self, source))
+    at = dim % self.rank
+    wanted = (*self.shape[:at], index.shape[0], *self.shape[at + 1 :])
+    if index.rank != 1 or not _is_index(index) or source.shape != wanted:
+        raise Exact
+
+
+def _joined(indices: Sequence[Operand]) -> tuple[int, ...]:
+    """Return the shape that indices broadcast to; torch refuses those that do not."""
+    try:
+        return broadcast(*(each.shape for each in indices))
+    except ValueError:
+        raise Exact from None
 
 
 def _write_grouped(

@@ -36,7 +36,7 @@ def max_pool(
 ) -> None:
     """Return each window's largest element and its place."""
     windows = _windows(rank, kernel_size, stride, padding, dilation)
-    _largest(plan, self, _outs(self.shape[-rank:], windows, rank, ceil_mode), windows)
+    _largest(plan, self, _outs_of(self, windows, rank, ceil_mode), windows)
 
 
 def adaptive_max_pool(rank: int, plan: Plan, self: Operand, output_size: Sizes) -> None:
@@ -71,8 +71,9 @@ def max_unpool(
     rank: int, plan: Plan, self: Operand, indices: Operand, output_size: Sizes, *others: Sizes
 ) -> None:
     """Put elements where a pooling found them, 0 elsewhere; the last of several stays."""
-    if not self.dtype.is_floating:
+    if not self.dtype.is_floating or indices.shape != self.shape:
         raise Exact
+    _planar(self, rank)
     out = rows.result_in_format(plan, self, (*self.shape[:-rank], *output_size))
     made = out if out.is_contiguous else plan.new(out.shape, out.dtype)
     write(plan, "write", _planes(plan, made, rank), *_places(plan, indices, self, rank))
@@ -92,7 +93,7 @@ def avg_pool(
 ) -> None:
     """Return each window's mean."""
     windows = _windows(rank, kernel_size, stride, padding, [1])
-    outs = _outs(self.shape[-rank:], windows, rank, ceil_mode)
+    outs = _outs_of(self, windows, rank, ceil_mode)
     _means(plan, self, outs, _counting(windows, count_include_pad, divisor_override))
 
 
@@ -174,6 +175,7 @@ def col2im(
 def _largest(plan: Plan, self: Operand, outs: Shape, windows: Windows) -> None:
     _computable(self.dtype)
     rank = len(outs)
+    _planar(self, rank)
     shape = (*self.shape[: -len(outs)], *outs)
     values, places = (
         rows.result_in_format(plan, self, shape),
@@ -193,6 +195,7 @@ def _largest(plan: Plan, self: Operand, outs: Shape, windows: Windows) -> None:
 def _means(plan: Plan, self: Operand, outs: Shape, windows: Windows) -> None:
     _computable(self.dtype)
     rank = len(outs)
+    _planar(self, rank)
     out = rows.result_in_format(plan, self, (*self.shape[:-rank], *outs))
     source = rows.five(rows.computed_as(plan, self), rank)
     made = out if out.dtype is Dtype.F32 else plan.like(out, Dtype.F32)
@@ -252,6 +255,26 @@ def _windows(rank: int, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: 
 
 def _counting(windows: Windows, include_pad: bool, divisor: int | None) -> Windows:
     return replace(windows, counts_padding=include_pad, divisor=divisor or 0)
+
+
+def _planar(self: Operand, rank: int) -> None:
+    """Leave to torch, which refuses it, what has no such planes."""
+    if self.rank not in (rank + 1, rank + 2):
+        raise Exact
+
+
+def _outs_of(self: Operand, windows: Windows, rank: int, ceil_mode: bool) -> Shape:
+    """Return how many windows there are; leave windows that cannot be to torch."""
+    _planar(self, rank)
+    every = zip(windows.window, windows.step, windows.padding, windows.spacing, strict=True)
+    for window, step, padding, spacing in every:
+        reach = spacing * (window - 1) + 1
+        if min(window, step, spacing) < 1 or not 0 <= 2 * padding <= reach:
+            raise Exact
+    outs = _outs(self.shape[-rank:], windows, rank, ceil_mode)
+    if min(outs) < 1:
+        raise Exact
+    return outs
 
 
 def _outs(size: Shape, windows: Windows, rank: int, ceil_mode: bool) -> Shape:
