@@ -26,6 +26,9 @@ from gensyn_lightning.repops.stage import Dim, Read, Shape, Stage
 from gensyn_lightning.repops.stages import Stages
 from gensyn_lightning.repops.word import Definition
 
+_HALVES = (torch.bfloat16, torch.float16)
+_FUSED = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
+
 
 @composed("scaled_dot_product_attention")
 def scaled_dot_product_attention(
@@ -45,13 +48,17 @@ def scaled_dot_product_attention(
         key, value = (_repeated(each, query.shape[-3]) for each in (key, value))
     if dropout_p > 0 or (attn_mask is not None and attn_mask.requires_grad):
         return _taken_apart(query, key, value, attn_mask, dropout_p, is_causal, scale)
-    batch = broadcast(*(tuple(each.shape[:-2]) for each in (query, key, value)))
-    four = [_of_rank_four(each, batch) for each in (query, key, value)]
-    mask = None if attn_mask is None else _of_rank_four(attn_mask, batch)
-    made: Tensor = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default(
-        *four, 0.0, is_causal, attn_mask=mask, scale=scale
-    )[0]
-    return made if made.dim() == len(batch) + 2 else made.reshape(*batch, *made.shape[-2:])
+    batch: tuple[int, ...] = query.shape[:-2]
+    if not (len(batch) == 2 and batch == key.shape[:-2] == value.shape[:-2]):
+        batch = broadcast(*(tuple(each.shape[:-2]) for each in (query, key, value)))
+        query, key, value = (
+            _of_rank_four(each.expand(*batch, *each.shape[-2:]), batch)
+            for each in (query, key, value)
+        )
+    if attn_mask is not None:
+        attn_mask = _of_rank_four(attn_mask, batch)
+    made: Tensor = _FUSED(query, key, value, 0.0, is_causal, attn_mask=attn_mask, scale=scale)[0]
+    return made if len(batch) == 2 else made.reshape(*batch, *made.shape[-2:])
 
 
 def _check(
@@ -83,10 +90,8 @@ def _repeated(tensor: Tensor, heads: int) -> Tensor:
 
 def _of_rank_four(tensor: Tensor, batch: Sequence[int]) -> Tensor:
     """Return the tensor with two dimensions of batch, which are `batch`'s last and all before."""
-    if len(batch) > 2 or tensor.shape[:-2] != batch:
-        tensor = tensor.expand(*batch, *tensor.shape[-2:])
     if len(batch) > 2:
-        return tensor.flatten(0, -4)
+        return tensor.expand(*batch, *tensor.shape[-2:]).flatten(0, -4)
     while tensor.dim() < 4:
         tensor = tensor.unsqueeze(0)
     return tensor
@@ -101,7 +106,10 @@ def _taken_apart(
     is_causal: bool,
     scale: float | None,
 ) -> Tensor:
-    """Return attention made of operators one after the other."""
+    """Return attention made of operators one after the other, in binary32 throughout."""
+    dtype = query.dtype
+    if dtype in _HALVES:
+        query, key, value = query.float(), key.float(), value.float()
     if is_causal:
         shape = (query.shape[-2], key.shape[-2])
         mask = torch.ones(shape, dtype=torch.bool, device=query.device).tril()
@@ -113,7 +121,7 @@ def _taken_apart(
         weights = torch.softmax(scores, -1)
     else:
         weights = torch.ops.aten._safe_softmax.default(scores + mask, -1)
-    return torch.matmul(torch.dropout(weights, dropout_p, True), value)
+    return torch.matmul(torch.dropout(weights, dropout_p, True), value).to(dtype)
 
 
 def _scale_of(depth: int) -> float:

@@ -340,6 +340,8 @@ def test_what_torch_refuses_is_refused() -> None:
             F.scaled_dot_product_attention(x, x[..., :4], x)
         with pytest.raises(NotReproducible, match="float64"):
             F.scaled_dot_product_attention(x.double(), x.double(), x.double())
+        with pytest.raises(NotReproducible, match="float64"):
+            F.scaled_dot_product_attention(x.double(), x.double(), x.double(), dropout_p=0.1)
         fused = getattr(torch.ops.aten, FORWARD)
         with pytest.raises(NotReproducible, match="dropout"):
             fused(x, x, x, 0.5)
