@@ -55,6 +55,24 @@ def kill_group(leader: int) -> None:
         return
 
 
+def put_down(child: int) -> int | None:
+    """Kill a child of this process, and its group, and return its wait status when it is dead."""
+    kill_group(child)
+    try:
+        os.kill(child, signal.SIGKILL)  # it may not lead a group yet
+        return os.waitpid(child, 0)[1]
+    except (ProcessLookupError, ChildProcessError):
+        return None
+
+
+def parent_of(pid: int) -> int | None:
+    """Return the parent of a process; None if there is no such process."""
+    try:
+        return psutil.Process(pid).ppid()
+    except (psutil.NoSuchProcess, ValueError, OverflowError):
+        return None
+
+
 def kill_strays(known: Collection[int]) -> None:
     """Kill children of this process that nobody here started: orphans that were adopted."""
     for child in psutil.Process().children():

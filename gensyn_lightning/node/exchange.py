@@ -22,12 +22,16 @@ MESSAGE_CHARS_MAX = 4096
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One piece of work for a fresh fork: what, where, and how politely."""
+    """One piece of work for a fresh fork: what, where, how politely, and whether more will follow.
+
+    With `again` whatever all such orders have in common may be done once for all of them.
+    """
 
     kind: str
     request: Mapping[str, Any]
     scratch: Path
     nice: int = 0
+    again: bool = False
 
 
 def order_line(order: Order) -> bytes:
@@ -38,6 +42,7 @@ def order_line(order: Order) -> bytes:
             "request": order.request,
             "scratch": str(order.scratch),
             "nice": order.nice,
+            "again": order.again,
         }
     )
     if len(line) > REQUEST_BYTES_MAX:
@@ -53,8 +58,14 @@ def read_order(received: bytes) -> Order | None:
         return None
     value = _object(received)
     match value:
-        case {"kind": str(kind), "request": dict(request), "scratch": str(scratch), "nice": int(n)}:
-            return Order(kind, request, Path(scratch), n)
+        case {
+            "kind": str(kind),
+            "request": dict(request),
+            "scratch": str(scratch),
+            "nice": int(nice),
+            "again": bool(again),
+        }:
+            return Order(kind, request, Path(scratch), nice, again)
     raise Malformed("not a request to a runner")
 
 

@@ -25,7 +25,7 @@ from gensyn_lightning.training.request import SegmentRequest, SegmentResult
 
 Progress = Callable[[Mapping[str, Any]], None]
 
-POLL_S = 0.1
+POLL_S = 0.25
 CONNECT_POLL_S = 0.05
 CONNECT_S = 60.0
 SEGMENT_S = 3600.0
@@ -35,12 +35,15 @@ SEGMENT_S = 3600.0
 class Runner:
     """Runs segments in fresh forks of the zygote that listens on `socket_path`.
 
-    `nice` is added to the runner's niceness: whoever only checks yields to whoever trains.
+    `nice` is added to the runner's niceness: whoever only checks yields to whoever trains. Who
+    will run more segments of a program in the same folder says so by `again`: then the program is
+    loaded once, and each segment runs in a fresh fork of the process that loaded it.
     """
 
     socket_path: Path
     nice: int = 0
     patience_s: float = 30.0
+    again: bool = False
 
     def run(
         self,
@@ -56,7 +59,7 @@ class Runner:
         `timeout_s`, and `LeaseLost` once `stop` is set. Whatever happens, nothing of the runner
         is alive afterwards.
         """
-        order = Order("segment", write_request(request), scratch, self.nice)
+        order = Order("segment", write_request(request), scratch, self.nice, self.again)
         return read_result(self.perform(order, on_progress, timeout_s, stop))
 
     def numerics(self, scratch: Path) -> tuple[str, ...]:

@@ -63,8 +63,11 @@ class Segments:
 
     @contextmanager
     def place(self, work: Work) -> Iterator[Path]:
-        """Give a folder for one piece of work; it is gone afterwards."""
-        folder = self._scratch / work.work_id.hex()[:32]
+        """Give a folder for one piece of work; it is gone afterwards.
+
+        Work on one job finds the same folder each time: a program loaded once may run there again.
+        """
+        folder = self._scratch / work.job_id.hex()[:32]
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
         try:

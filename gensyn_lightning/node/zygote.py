@@ -4,6 +4,8 @@ One connection to its socket is one piece of work. The request is one JSON line;
 answers with JSON lines, the last of which is a result or an error. A client that hangs up ends
 its child and every process that child started. The zygote has one thread, runs no operator
 (a fork after a parallel one hangs), opened no gRPC channel and holds no key.
+
+Who says that more of the same will follow gets a nursery, and its runners are forks of that.
 """
 
 from __future__ import annotations
@@ -16,13 +18,14 @@ import selectors
 import signal
 import socket
 import sys
-import traceback
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from gensyn_lightning.errors import GensynError, LimitExceeded, SandboxError
 from gensyn_lightning.network.process import (
@@ -30,22 +33,17 @@ from gensyn_lightning.network.process import (
     die_with_parent,
     kill_group,
     kill_strays,
-    limit_resources,
+    parent_of,
+    put_down,
 )
-from gensyn_lightning.node.exchange import (
-    REQUEST_BYTES_MAX,
-    Order,
-    error_line,
-    progress_line,
-    read_order,
-    result_line,
-)
-
-Report = Callable[[Mapping[str, Any]], None]
-Work = Callable[[Mapping[str, Any], Path, Report], Mapping[str, Any]]
+from gensyn_lightning.node.exchange import REQUEST_BYTES_MAX, Order, error_line, read_order
+from gensyn_lightning.node.nursery import ALONE, ENDED, RUNNER, Nursery, key_of, raise_runners
+from gensyn_lightning.node.work import WORK, Staged, Work, leave_after, perform, settle_in
 
 RUNNERS_MAX = 8
 CLIENTS_MAX = 64
+NURSERIES_MAX = 4
+NURSERY_IDLE_S = 10.0
 IMPORTS = (
     "numpy",
     "cloudpickle",
@@ -55,6 +53,7 @@ IMPORTS = (
     "torchmetrics",
     "pytorch_lightning",
     "lightning.pytorch",
+    "gensyn_lightning.training.loaded",
     "gensyn_lightning.training.segment",
     "gensyn_lightning.training.numerics",
 )
@@ -99,12 +98,16 @@ def serve(
 
 @dataclass(slots=True)
 class _Client:
-    """A connection: at first a request in the making, then an order in line, then a child."""
+    """A connection: at first a request in the making, then an order in line, then a child.
+
+    With a nursery, `child` is the nursery's child once there is one.
+    """
 
     connection: socket.socket
     received: bytearray = field(default_factory=bytearray)
     order: Order | None = None
     child: int = 0
+    nursery: Nursery | None = None
 
 
 class _Zygote:
@@ -113,6 +116,7 @@ class _Zygote:
         self._work = work
         self._clients: dict[int, _Client] = {}
         self._line: deque[_Client] = deque()
+        self._nurseries: list[Nursery] = []
         self._selector = selectors.DefaultSelector()
         self._bell, self._ring = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
@@ -120,17 +124,13 @@ class _Zygote:
         signal.set_wakeup_fd(self._ring, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, _wake)
         signal.signal(signal.SIGTERM, self._stop)
-        self._selector.register(self._listener, selectors.EVENT_READ, None)
-        self._selector.register(self._bell, selectors.EVENT_READ, None)
+        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        self._selector.register(self._bell, selectors.EVENT_READ, self._reap)
         while True:
-            for key, _ in self._selector.select():
-                if key.fileobj is self._listener:
-                    self._accept()
-                elif key.fileobj == self._bell:
-                    os.read(self._bell, 4096)
-                    self._reap()
-                else:
-                    self._hear(key.data)
+            for key, _ in self._selector.select(self._patience_s()):
+                if self._selector.get_map().get(key.fd) is key:  # none before it has ended it
+                    key.data()
+            self._expire()
             self._start_waiting()
 
     def _accept(self) -> None:
@@ -142,7 +142,7 @@ class _Zygote:
             connection.close()
             return
         self._clients[connection.fileno()] = client
-        self._selector.register(connection, selectors.EVENT_READ, client)
+        self._selector.register(connection, selectors.EVENT_READ, partial(self._hear, client))
 
     def _hear(self, client: _Client) -> None:
         """Take in a request; anything a client does after that, above all hanging up, ends it."""
@@ -166,28 +166,135 @@ class _Zygote:
             self._line.append(client)
 
     def _start_waiting(self) -> None:
-        running = sum(1 for each in self._clients.values() if each.child)
+        running = sum(1 for each in self._clients.values() if each.child or each.nursery)
         while self._line and running < RUNNERS_MAX:
             client = self._line.popleft()
-            child = os.fork()
-            if child == 0:
-                self._become_runner(client)
-            client.child = child
             running += 1
+            assert client.order is not None
+            key = key_of(self._work, client.order)
+            if key is None or not self._start_in_nursery(client, client.order, key):
+                client.child = self._fork(client, client.order)
+
+    def _start_in_nursery(self, client: _Client, order: Order, key: str) -> bool:
+        """Have a nursery run an order, a new one if there is none; return False if none can."""
+        found = next((each for each in self._nurseries if each.key == key), None)
+        if found is not None and found.client is not None:
+            return False
+        if found is not None and not found.send(order, client.connection):
+            self._drop(found)
+            found = None
+        if found is None:
+            idle = [each for each in self._nurseries if each.client is None]
+            if len(self._nurseries) >= NURSERIES_MAX:
+                if not idle:
+                    return False
+                self._drop(min(idle, key=lambda each: each.idle_since))
+            found = self._found(client, order, key)
+        found.client, client.nursery = client, found
+        return True
+
+    def _found(self, client: _Client, order: Order, key: str) -> Nursery:
+        """Fork a nursery that runs this order first."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        made = Nursery(key, 0, ours)
+        self._nurseries.append(made)
+        made.process = self._fork(client, order, theirs)
+        theirs.close()
+        self._selector.register(ours, selectors.EVENT_READ, partial(self._heed, made))
+        return made
+
+    def _fork(self, client: _Client, order: Order, control: socket.socket | None = None) -> int:
+        """Fork a runner, or with `control` a nursery, and return its process."""
+        zygote = os.getpid()
+
+        def run() -> int:
+            connection = client.connection.dup()
+            self._forget_everything()
+            die_with_parent(zygote)
+            settle_in(order.scratch, order.nice)
+            work = self._work.get(order.kind)
+            if control is None or not isinstance(work, Staged):
+                return perform(self._work, order, connection)
+            return raise_runners(work, order, connection, control)
+
+        child = os.fork()
+        if child == 0:
+            leave_after(run)
+        return child
+
+    def _heed(self, nursery: Nursery) -> None:
+        """Take in what a nursery says of the runner it has forked."""
+        said, client = nursery.hear(), nursery.client
+        if said is None or client is None:
+            self._lose(nursery, put_down(nursery.process))
+            return
+        kind, number = said
+        if kind == RUNNER and parent_of(number) == nursery.process:
+            client.child = number
+        elif kind == ALONE:
+            client.child, client.nursery = nursery.process, None
+            self._forget(nursery)
+        elif kind == ENDED:
+            if number == 0:
+                nursery.rest()
+                client.nursery = None
+            self._conclude(client, number)
+
+    def _expire(self) -> None:
+        """Drop the nurseries that nobody has come back to."""
+        now = time.monotonic()
+        for each in [each for each in self._nurseries if each.client is None]:
+            if now - each.idle_since >= NURSERY_IDLE_S:
+                self._drop(each)
+
+    def _patience_s(self) -> float | None:
+        idle = [each.idle_since for each in self._nurseries if each.client is None]
+        return max(0.0, min(idle) + NURSERY_IDLE_S - time.monotonic()) if idle else None
+
+    def _drop(self, nursery: Nursery) -> None:
+        """End a nursery; a runner it has becomes a stray."""
+        self._forget(nursery)
+        put_down(nursery.process)
+
+    def _forget(self, nursery: Nursery) -> None:
+        self._nurseries.remove(nursery)
+        self._selector.unregister(nursery.control)
+        nursery.control.close()
+
+    def _lose(self, nursery: Nursery, status: int | None) -> None:
+        """Note that a nursery has ended, and with it what it was on, unless that had not begun."""
+        self._forget(nursery)
+        client: _Client | None = nursery.client
+        if client is None:
+            return
+        client.nursery = None
+        if nursery.has_raised and not client.child:
+            self._line.appendleft(client)
+        else:
+            self._conclude(client, status or 0)
 
     def _reap(self) -> None:
+        os.read(self._bell, 4096)
         for child, status in _dead_children():
+            for nursery in [each for each in self._nurseries if each.process == child]:
+                self._lose(nursery, status)
             for client in [each for each in self._clients.values() if each.child == child]:
-                if os.WIFSIGNALED(status):
-                    _answer(client.connection, error_line(_killed_by(os.WTERMSIG(status))))
-                self._end(client)
+                self._conclude(client, status)
         self._kill_strays()
+
+    def _conclude(self, client: _Client, status: int) -> None:
+        """End a client whose runner ended with a wait status."""
+        if os.WIFSIGNALED(status):
+            _answer(client.connection, error_line(_killed_by(os.WTERMSIG(status))))
+        self._end(client)
 
     def _end(self, client: _Client) -> None:
         """Kill what is left of a runner and hang up: whoever waits for the end sees it now."""
         if client.child:
             kill_group(client.child)
             client.child = 0
+        if client.nursery is not None:
+            self._drop(client.nursery)
         if client in self._line:
             self._line.remove(client)
         self._clients.pop(client.connection.fileno(), None)
@@ -200,32 +307,19 @@ class _Zygote:
         client.connection.close()
 
     def _kill_strays(self) -> None:
-        kill_strays({each.child for each in self._clients.values()})
+        runners = {each.child for each in self._clients.values()}
+        kill_strays(runners | {each.process for each in self._nurseries})
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         for client in self._clients.values():
             if client.child:
                 kill_group(client.child)
+        for nursery in self._nurseries:
+            kill_group(nursery.process)
         os._exit(128 + number)
 
-    def _become_runner(self, client: _Client) -> NoReturn:
-        status, zygote = 1, os.getppid()
-        try:
-            order = client.order
-            assert order is not None
-            connection = client.connection.dup()
-            self._forget_everything()
-            die_with_parent(zygote)
-            _settle_in(order)
-            status = _perform(self._work, order, connection)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
-
     def _forget_everything(self) -> None:
+        """Close, in a fork, all that is the zygote's."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -233,8 +327,10 @@ class _Zygote:
         self._listener.close()
         os.close(self._bell)
         os.close(self._ring)
-        for each in self._clients.values():
-            each.connection.close()
+        for client in self._clients.values():
+            client.connection.close()
+        for nursery in self._nurseries:
+            nursery.control.close()
 
 
 def _compute_reproducibly() -> None:
@@ -291,62 +387,6 @@ def _answer(connection: socket.socket, line: bytes) -> None:
     except OSError as error:
         print(f"nobody is left to tell: {error}", file=sys.stderr)
 
-
-def _settle_in(order: Order) -> None:
-    """Make the child a session of its own that starts in its scratch folder, within its limits."""
-    os.setsid()
-    os.nice(order.nice)
-    os.chdir(order.scratch)
-    limit_resources()
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    log = os.open("runner.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    for old, new in ((nothing, 0), (log, 1), (log, 2)):
-        os.dup2(old, new)
-
-
-def _perform(work: Mapping[str, Work], order: Order, connection: socket.socket) -> int:
-    connection.setblocking(True)
-    try:
-        perform = work.get(order.kind)
-        if perform is None:
-            raise SandboxError(f"a runner cannot do {order.kind!r}")
-        result = perform(
-            order.request, order.scratch, lambda each: connection.sendall(progress_line(each))
-        )
-    except BaseException as error:
-        traceback.print_exc()
-        connection.sendall(error_line(error))
-        return 1
-    connection.sendall(result_line(result))
-    return 0
-
-
-def _segment(request: Mapping[str, Any], scratch: Path, report: Report) -> Mapping[str, Any]:
-    from gensyn_lightning.node import exchange
-    from gensyn_lightning.training.segment import run_segment
-
-    result = run_segment(exchange.read_request(request), scratch, lambda each: report(each))
-    return exchange.write_result(result)
-
-
-def _numerics(request: Mapping[str, Any], scratch: Path, report: Report) -> Mapping[str, Any]:
-    from gensyn_lightning.training.numerics import ARITHMETICS, version_of
-
-    return {"numerics": [version_of(each) for each in ARITHMETICS]}
-
-
-def _self_test(request: Mapping[str, Any], scratch: Path, report: Report) -> Mapping[str, Any]:
-    from gensyn_lightning.protocol.digest import parse_digest
-    from gensyn_lightning.repops import selftest
-
-    return {"outputs": selftest.outputs(parse_digest(request["challenge"])).hex()}
-
-
-WORK: Mapping[str, Work] = {
-    "segment": _segment,
-    "numerics": _numerics,
-    "self_test": _self_test,
-}
 
 if __name__ == "__main__":
     main()

@@ -238,11 +238,11 @@ def loaded() -> Library | None:
 
 def threaded(kernels: Library) -> Library:
     """Return the kernels, with torch's own threads to share their work out to."""
-    kernels.use_threads_of(_openmp())
+    kernels.use_threads_of(openmp())
     return kernels
 
 
-def _openmp() -> ctypes.CDLL:
+def openmp() -> ctypes.CDLL:
     """Return the OpenMP runtime that torch has loaded."""
     maps = Path("/proc/self/maps").read_text().splitlines()
     paths = {line.split()[-1] for line in maps if "libgomp" in line}
@@ -251,4 +251,4 @@ def _openmp() -> ctypes.CDLL:
     return ctypes.CDLL(own[0])
 
 
-__all__ = ["install", "reproducible", "uninstall"]
+__all__ = ["install", "openmp", "reproducible", "uninstall"]

@@ -31,24 +31,6 @@ class SegmentRequest:
     perturb: int = 0
 
 
-class Orders:
-    """What a runner is told while it runs; this one was told everything at the start."""
-
-    def __init__(self, request: SegmentRequest) -> None:
-        self._request = request
-
-    def request(self) -> SegmentRequest:
-        """Return from where to run; asked once, when the program is loaded."""
-        return self._request
-
-    def end_at(self, event: int) -> bool:
-        """Whether the segment ends at the cut point before `event`."""
-        return event >= self._request.target_event
-
-    def fit_is_over(self) -> None:
-        """Hear that the fit ended or raised before the segment was told to end."""
-
-
 @dataclass(frozen=True, slots=True)
 class SegmentResult:
     """Where a segment ended; `raised_text` is for people, the rest is what gets committed.

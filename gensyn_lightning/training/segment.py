@@ -7,7 +7,6 @@ It runs in a process of its own, once, and changes that process for good.
 from __future__ import annotations
 
 import importlib
-import os
 import signal
 import time
 import traceback
@@ -16,80 +15,76 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import torch
-
 from gensyn_lightning.errors import ArtifactError, GensynError, SandboxError
 from gensyn_lightning.protocol.canonical import json_bytes
 from gensyn_lightning.protocol.commitment import Outcome
 from gensyn_lightning.protocol.digest import ZERO, Digest, digest_of
 from gensyn_lightning.training import (
     named,
-    normal,
     numerics,
     outputs,
     raised,
     randomness,
-    recorder,
     snapshot,
     state,
 )
 from gensyn_lightning.training.checkpointing import checkpoint_io
 from gensyn_lightning.training.classes import Classes
-from gensyn_lightning.training.console import Console
 from gensyn_lightning.training.files import State
-from gensyn_lightning.training.folders import lay_out
-from gensyn_lightning.training.manifest import Manifest, read_manifest
-from gensyn_lightning.training.program import Program, load_program
-from gensyn_lightning.training.request import Orders, SegmentRequest, SegmentResult
+from gensyn_lightning.training.loaded import Loaded
+from gensyn_lightning.training.request import SegmentRequest, SegmentResult
 from gensyn_lightning.training.run import Cut, Run, Watcher
 from gensyn_lightning.training.tape import BYTES_MAX as TAPE_BYTES_MAX
-from gensyn_lightning.training.tape import Tape
 from gensyn_lightning.training.witness import Witness
-from gensyn_lightning.training.workspace import Workspace
 
-REPORT_EVERY_S = 0.1
+REPORT_EVERY_S = 0.25
 MESSAGE_CHARS_MAX = 1000
 STOP = "stop"
 
 Report = Callable[[dict[str, Any]], None]
 
 
-def run_segment(
-    request: SegmentRequest, scratch: Path, report: Report, orders: Orders | None = None
-) -> SegmentResult:
+def run_segment(request: SegmentRequest, scratch: Path, report: Report) -> SegmentResult:
     """Run the segment and write `state/`, `tape.json`, `outputs.json`, `files/`, `witness.json`.
 
-    With `orders` the program is loaded before it is known from where to where it shall run.
     Raises `ArtifactError` for missing or foreign bytes, `StateError` for what cannot be
     expressed, `LimitExceeded`; an exception of the program is an outcome, not an error.
     """
     began = time.perf_counter()
-    manifest = read_manifest(request.manifest, request.artifacts)
-    normal.enter(threads=manifest.threads, arithmetic=manifest.arithmetic, perturb=request.perturb)
-    segment = _Segment(request, manifest, scratch, report)
-    segment.prepare(orders or Orders(request))
+    loaded = Loaded(request.manifest, request.artifacts, scratch, request.perturb)
+    return run_loaded(loaded, request, report, began)
+
+
+def run_loaded(
+    loaded: Loaded, request: SegmentRequest, report: Report, began: float | None = None
+) -> SegmentResult:
+    """Run a segment of a program that is loaded, as `run_segment` does.
+
+    `began` is when this started by `time.perf_counter`, if the loading counts.
+    """
+    began = time.perf_counter() if began is None else began
+    loaded.start()
+    segment = _Segment(request, loaded, report, began)
+    segment.prepare()
     outcome = segment.run()
-    return segment.conclude(outcome, began)
+    return segment.conclude(outcome)
 
 
 class _Segment(Watcher):
     """One segment under way."""
 
     def __init__(
-        self, request: SegmentRequest, manifest: Manifest, scratch: Path, report: Report
+        self, request: SegmentRequest, loaded: Loaded, report: Report, began: float
     ) -> None:
-        self._request, self._manifest = request, manifest
-        self._scratch, self._report = scratch, report
-        self._folders = lay_out(manifest, scratch / "folders")
-        recorded = None if request.tape is None else _bounded(request.tape)
-        self._tape = Tape(recorded, seed=request.manifest)
-        self._calls = recorder.Calls(self._folders)
-        self._console = Console()
-        self._waited_s = 0.0
-        self._workspace = Workspace(manifest, self._folders, request.artifacts, scratch / "files")
+        self._request, self._report, self._began = request, report, began
+        self._manifest, self._program = loaded.manifest, loaded.program
+        self._scratch, self._folders = loaded.scratch, loaded.folders
+        self._tape, self._calls, self._console = loaded.tape, loaded.calls, loaded.console
+        self._workspace = loaded.workspace
+        self._classes = Classes(loaded.program)
+        self._witness = Witness(request.start_root)
         self._hash_s = 0.0
         self._reported = 0.0
-        self._began = time.perf_counter()
         self._trace: list[list[Any]] = []
         self._stopping = False
         self._stopped = False
@@ -99,26 +94,19 @@ class _Segment(Watcher):
         self._raised: tuple[str, str] | None = None
         self._error: BaseException | None = None
 
-    def prepare(self, orders: Orders) -> None:
-        """Load the program and read the start state, in the surroundings it will run in."""
-        os.chdir(self._folders["cwd"])  # relative paths mean the same as where it was captured
-        self._tape.install()
-        self._console.install()
+    def prepare(self) -> None:
+        """Read the start state and get ready to run from it."""
+        if self._request.tape is not None:
+            self._tape.replay(_bounded(self._request.tape))
         signal.signal(signal.SIGINT, self._stop)
-        self._program = self._load()
-        self._classes = Classes(self._program)
-        waits = time.perf_counter()
-        self._orders, self._request = orders, orders.request()
-        self._waited_s = time.perf_counter() - waits
-        self._witness = Witness(self._request.start_root)
         value = self._start()
         muted = value is not None
         self._calls.muted = self._console.muted = muted
-        trainer = self._program.trainer
+        trainer, target = self._program.trainer, self._request.target_event
         trainer.strategy.checkpoint_io = checkpoint_io(
             self._manifest.flavour, self._folders, self._program.resume, self._classes.resolve
         )
-        self._run = Run(trainer, self, orders.end_at, value, self._classes.find)
+        self._run = Run(trainer, self, lambda event: event >= target, value, self._classes.find)
         self._workspace.begin()
         for parameter, gradient in self._program.gradients:
             parameter.grad = gradient
@@ -135,7 +123,6 @@ class _Segment(Watcher):
         self._tape.stop()
         if self._run.was_cut:
             return Outcome.CONTINUES
-        self._orders.fit_is_over()
         self._finish()
         return Outcome.FINISHED if self._raised is None else Outcome.RAISED
 
@@ -162,7 +149,7 @@ class _Segment(Watcher):
 
         call._call_and_handle_interrupt(trainer, fit, *self._program.args, **self._program.kwargs)
 
-    def conclude(self, outcome: Outcome, began: float) -> SegmentResult:
+    def conclude(self, outcome: Outcome) -> SegmentResult:
         """Write everything down and return the result."""
         assert self._end is not None
         events = self._run.events
@@ -188,7 +175,7 @@ class _Segment(Watcher):
             outputs_root=outputs.root(wrote),
             model=state.model_digest(self._end),
             numerics=numerics.version_of(self._manifest.arithmetic),
-            seconds=time.perf_counter() - began - self._waited_s,
+            seconds=time.perf_counter() - self._began,
             hash_seconds=self._hash_s,
         )
 
@@ -231,17 +218,6 @@ class _Segment(Watcher):
     def cut(self) -> None:
         self._tape.stop()
         self._keep(self._encoded())
-
-    def _load(self) -> Program:
-        loggers = recorder.recorders(
-            self._manifest.loggers, self._manifest.flavour, self._folders, self._calls
-        )
-        for each in self._manifest.environment:
-            normal.set_variable(each.name, each.value)
-        torch.set_default_dtype(getattr(torch, self._manifest.flags.default_dtype))
-        return load_program(
-            self._request.manifest, self._request.artifacts, self._folders, loggers=loggers
-        )
 
     def _start(self) -> Mapping[str, Any] | None:
         """Return the value of the start state, or None before the first event."""
@@ -359,4 +335,4 @@ def _bounded(path: Path) -> bytes:
         return file.read(TAPE_BYTES_MAX + 1)
 
 
-__all__ = ["SegmentRequest", "SegmentResult", "run_segment"]
+__all__ = ["SegmentRequest", "SegmentResult", "run_loaded", "run_segment"]

@@ -79,9 +79,14 @@ class Tape:
         self._process = os.getpid()
         self._recorded = _read(recorded) if recorded is not None else None
 
+    def replay(self, recorded: bytes) -> None:
+        """Feed a recording back from now on."""
+        self._recorded = _read(recorded)
+
     def start(self, offset_ns: int) -> None:
         """Let time run on from `offset_ns` and record readings, now that the set-up is over."""
         self.offset_ns = offset_ns
+        self._process = os.getpid()
         self._began = _REAL_NS() - offset_ns
 
     def stop(self) -> None:

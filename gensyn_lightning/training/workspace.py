@@ -62,6 +62,10 @@ class Workspace:
             self._known[key] = self._look(path, form)
         self._before = dict(self._known)
 
+    def stamps(self) -> dict[Key, Stamp]:
+        """Return how every file in the folders looks now."""
+        return {key: _stamp(path) for key, path in self._walk()}
+
     def restore(self, written: Mapping[str, Mapping[str, Any]]) -> None:
         """Make the folders hold exactly the files a state names."""
         for _, path in list(self._walk()):

@@ -2,7 +2,8 @@
 
 Each program is run once without a cut, with the state root of every event traced. Then it is run
 again in segments that end at random events, each in a process of its own that has only the state
-its predecessor left; and each of those segments once more in an unlike environment.
+its predecessor left; and each of those segments once more in an unlike environment. The former are
+forks of a process that loaded the program once, the latter load it themselves.
 """
 
 import importlib.util
@@ -14,11 +15,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import psutil
 import pytest
 
 from gensyn_lightning.errors import ArtifactError, GensynError, StateError
@@ -112,10 +114,14 @@ class Program:
     def __post_init__(self) -> None:
         self.artifacts = self.folder / "artifacts"
 
-    def run(self, before: Piece | None, target: int, **options: Any) -> Piece:
-        """Run from where `before` ended to the first cut at or after `target`."""
+    def run(self, before: Piece | None, target: int, again: bool = False, **options: Any) -> Piece:
+        """Run from where `before` ended to the first cut at or after `target`.
+
+        All that are run `again` are run in one folder, as forks of one process.
+        """
         self.count += 1
-        scratch = self.folder / f"piece-{self.count}"
+        kept = self.folder / f"piece-{self.count}"
+        scratch = self.folder / "again" if again else kept
         scratch.mkdir()
         given = {
             "first_event": before.result.end_event if before else 0,
@@ -130,8 +136,9 @@ class Program:
             target_event=target,
             **given,
         )
-        piece = Piece(self.runner.run(request, scratch, None, 300), scratch)
-        for file in (scratch / "files").glob("*"):
+        result = replace(self.runner, again=again).run(request, scratch, None, 300)
+        piece = Piece(result, scratch.rename(kept))
+        for file in (kept / "files").glob("*"):
             (self.artifacts / file.name).write_bytes(file.read_bytes())
         return piece
 
@@ -160,12 +167,12 @@ def cut_at(program: Program, whole: Piece, targets: list[int]) -> None:
     for target in [*targets, FOREVER]:
         if before is not None and target <= before.result.end_event:
             continue
-        piece = program.run(before, target, tape=whole.scratch / "tape.json")
+        piece = program.run(before, target, again=True, tape=whole.scratch / "tape.json")
         pieces.append(piece)
         got = piece.roots()
         wrong = [event for event, root in got.items() if expected[event] != root]
         assert not wrong, f"events {wrong} of {min(got)} to {max(got)} have other roots"
-        again = program.run(
+        elsewhere = program.run(
             before,
             target,
             tape=piece.scratch / "tape.json",
@@ -173,7 +180,7 @@ def cut_at(program: Program, whole: Piece, targets: list[int]) -> None:
             perturb=len(pieces),
         )
         for name in REPLAYED:
-            assert getattr(again.result, name) == getattr(piece.result, name), name
+            assert getattr(elsewhere.result, name) == getattr(piece.result, name), name
         if piece.result.outcome is not Outcome.CONTINUES:
             break
         before = piece
@@ -292,6 +299,25 @@ def test_a_tape_that_ends_early_ends_in_a_difference(made: Program) -> None:
     assert replayed.result.tape_root != whole.result.tape_root
     assert replayed.result.end_root != whole.result.end_root
     assert replayed.result.start_root == whole.result.start_root
+
+
+@pytest.mark.parametrize("made", ["accumulation", "callbacks and logger"], indirect=True)
+def test_a_program_is_loaded_once_for_many_segments(made: Program) -> None:
+    def nurseries() -> set[int]:
+        return {
+            each.pid
+            for parent in psutil.Process().children()
+            if "gensyn_lightning.node.zygote" in parent.cmdline()
+            for each in parent.children()
+        }
+
+    others = nurseries()
+    first = made.run(None, 4, again=True)
+    loaded = nurseries() - others
+    assert len(loaded) == 1
+    made.run(first, 8, again=True)
+    assert loaded <= nurseries()
+    assert len(nurseries() - others) == 1
 
 
 @odd("accumulation")
