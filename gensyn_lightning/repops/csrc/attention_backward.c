@@ -17,7 +17,7 @@ typedef struct {
   int status;
 } job;
 
-/* A gradient that sums over rows: of the chunk at hand, and of all before it. */
+/* A gradient that sums over rows: of the chunk at hand, and of all chunks; the same buffer where there is one chunk. */
 typedef struct {
   float *chunk, *total;
   int64_t cols;
@@ -30,29 +30,40 @@ typedef struct {
   row_sum grad_key, grad_value;
 } buffers;
 
-static void lay_out(const attention *a, int64_t block, float *at, buffers *b, int64_t *floats) {
-  int64_t used = 0, d = a->depth, w = a->width, n = a->keys, totals = a->rows > CHUNK;
-#define PART(size) (at ? at + used : 0); used += ceil_div(size, 16) * 16
-  b->key_turned = (packed){0, d, n}, b->value_turned = (packed){0, w, n}, b->key = (packed){0, n, d};
-  b->query = (packed){0, block, d}, b->grad = (packed){0, block, w};
-  b->key_turned.at = PART(packed_floats(d, n));
-  b->value_turned.at = PART(packed_floats(w, n));
-  b->key.at = PART(packed_floats(n, d));
-  b->query.at = PART(packed_floats(block, d));
-  b->grad.at = PART(packed_floats(block, w));
-  b->query_rows = PART(block * block_step(d));
-  b->grad_rows = PART(block * block_step(w));
-  b->weight = PART(block * score_row(n));
-  b->gradient = PART(block * score_row(n));
-  b->spare = PART(2 * TILE_ROWS * tiled(d));
-  b->mask = PART((a->mask < 0 ? 0 : ROWS_AT_ONCE) * tiled(n));
-  b->grad_key.cols = d, b->grad_value.cols = w;
-  b->grad_key.chunk = PART(n * tiled(d));
-  b->grad_value.chunk = PART(n * tiled(w));
-  b->grad_key.total = PART(totals * n * tiled(d));
-  b->grad_value.total = PART(totals * n * tiled(w));
-#undef PART
-  *floats = used;
+/* The next `size` floats of scratch at `base`; if that is NULL they are only counted. */
+static float *part(float *base, int64_t *used, int64_t size) {
+  int64_t at = *used;
+  *used += ceil_div(size, 16) * 16;
+  return base ? base + at : 0;
+}
+
+static packed packed_part(float *base, int64_t *used, int64_t terms, int64_t cols) {
+  return (packed){part(base, used, packed_floats(terms, cols)), terms, cols};
+}
+
+static row_sum sum_part(const attention *a, float *base, int64_t *used, int64_t cols) {
+  int64_t size = a->keys * tiled(cols);
+  float *chunk = part(base, used, size);
+  return (row_sum){chunk, a->rows > CHUNK ? part(base, used, size) : chunk, cols};
+}
+
+/* Lays the buffers out at `at`, for blocks of so many rows; returns how many floats they take. */
+static int64_t lay_out(const attention *a, int64_t block, float *at, buffers *b) {
+  int64_t used = 0, d = a->depth, w = a->width, n = a->keys;
+  b->key_turned = packed_part(at, &used, d, n);
+  b->value_turned = packed_part(at, &used, w, n);
+  b->key = packed_part(at, &used, n, d);
+  b->query = packed_part(at, &used, block, d);
+  b->grad = packed_part(at, &used, block, w);
+  b->query_rows = part(at, &used, block * block_step(d));
+  b->grad_rows = part(at, &used, block * block_step(w));
+  b->weight = part(at, &used, block * score_row(n));
+  b->gradient = part(at, &used, block * score_row(n));
+  b->spare = part(at, &used, 2 * TILE_ROWS * tiled(d));
+  b->mask = part(at, &used, (a->mask < 0 ? 0 : ROWS_AT_ONCE) * tiled(n));
+  b->grad_key = sum_part(a, at, &used, d);
+  b->grad_value = sum_part(a, at, &used, w);
+  return used;
 }
 
 /* A panel of keys meets the rows of a block from `row` on: those that have all of its keys at once, those before one by one. */
@@ -87,7 +98,7 @@ static void add_block(const attention *a, const float *weight, int64_t step, int
 /* What a chunk of rows, from `row` on, came to is added to the chunks before it. */
 static void close_chunk(const attention *a, int64_t row, const row_sum *s) {
   int64_t count = a->keys * tiled(s->cols);
-  if (a->rows <= CHUNK) return;
+  if (s->total == s->chunk) return;
   if (!row) memcpy(s->total, s->chunk, (size_t)count * sizeof *s->total);
   else for (int64_t i = 0; i < count; i++) s->total[i] += s->chunk[i];
 }
@@ -121,16 +132,15 @@ static void run_block(const attention *a, int64_t h, int64_t row, int64_t rows, 
 
 static void finish(const attention *a, int64_t v, int64_t h, const row_sum *s) {
   product out = {.out = attention_matrix(a, v, h)};
-  gemm_finish(&out, a->rows > CHUNK ? s->total : s->chunk, tiled(s->cols), 0, a->keys, 0, s->cols);
+  gemm_finish(&out, s->total, tiled(s->cols), 0, a->keys, 0, s->cols);
 }
 
 static int run_head(const attention *a, int64_t h) {
-  int64_t step = attention_block_rows(a->keys, MIN(a->rows, CHUNK), SCORES, ROWS_MAX), floats;
+  int64_t step = attention_block_rows(a->keys, MIN(a->rows, CHUNK), SCORES, ROWS_MAX);
   buffers b;
-  lay_out(a, step, 0, &b, &floats);
-  float *at = scratch(2, (size_t)floats * sizeof *at);
+  float *at = scratch(2, (size_t)lay_out(a, step, 0, &b) * sizeof *at);
   if (!at) return NO_MEMORY;
-  lay_out(a, step, at, &b, &floats);
+  lay_out(a, step, at, &b);
   matrix key = attention_matrix(a, KEY, h), value = attention_matrix(a, VALUE, h);
   matrix key_turned = matrix_transposed(&key), value_turned = matrix_transposed(&value);
   attention_pack(&b.key_turned, &key_turned);
