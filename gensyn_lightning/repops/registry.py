@@ -24,6 +24,7 @@ from gensyn_lightning.repops.executor import Ready
 from gensyn_lightning.repops.library import Library
 from gensyn_lightning.repops.operators import load_all
 from gensyn_lightning.repops.plan import Exact
+from gensyn_lightning.repops.pyfloat import pinned
 from gensyn_lightning.repops.shim import loader
 from gensyn_lightning.repops.shim.loader import Shim
 from gensyn_lightning.repops.switches import switched_off
@@ -64,6 +65,7 @@ def install(kernels: Library | None = None) -> None:
     kernels = loaded() if kernels is None else threaded(kernels)
     with ExitStack() as stack:
         stack.enter_context(switched_off())
+        stack.enter_context(pinned(kernels))
         _put_in_place(kernels, stack)
         _installed.append(stack.pop_all())
 
