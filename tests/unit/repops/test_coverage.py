@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch import distributions as D  # noqa: N812 - everybody's name for it
 from torch.nn.utils import parametrizations
 
 from gensyn_lightning.repops.registry import reproducible
@@ -414,7 +416,9 @@ def spread(like: Tensor) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def expected() -> Iterator[dict[str, tuple[nn.Module, list[Any], list[Tensor]]]]:
+def expected(
+    trained_in_binary64: Any,
+) -> Iterator[dict[str, tuple[nn.Module, list[Any], list[Tensor]]]]:
     """Return modules, inputs and what binary64 makes of them, and compute reproducibly."""
     found = {}
     for name, make in CASES.items():
@@ -445,3 +449,209 @@ def test_every_class_has_a_case() -> None:
     others = HOLDERS | PARENTS | DRAWN | ON_ACCELERATORS
     tested = {each.partition(" ")[0] for each in CASES}
     assert set(nn.modules.__all__) - others - tested == {"NLLLoss2d"}
+
+
+def optimizers() -> dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]]:
+    """Return every optimizer with each setting that makes it call other operators."""
+    settings: list[dict[str, Any]] = [
+        {},
+        {"foreach": True},
+        {"foreach": False},
+        {"fused": True},
+        {"maximize": True},
+        {"weight_decay": 0.1},
+        {"amsgrad": True},
+        {"momentum": 0.9},
+        {"momentum": 0.9, "nesterov": True},
+        {"centered": True},
+        {"lr": torch.tensor(0.01)},
+        {"line_search_fn": "strong_wolfe"},
+        {"decoupled_weight_decay": True},
+    ]
+    found = {}
+    for name, kind in vars(torch.optim).items():
+        if not isinstance(kind, type) or name in {"Optimizer", "SparseAdam"}:
+            continue
+        taken = inspect.signature(kind).parameters
+        for each in settings:
+            if set(each) <= set(taken):
+                found[f"{name} {' '.join(map(str, each))}".strip()] = (kind, each)
+    return found
+
+
+OPTIMIZERS = optimizers()
+
+
+def trained(name: str, dtype: torch.dtype) -> list[Tensor]:
+    """Return the weights of a small model after three steps."""
+    kind, settings = OPTIMIZERS[name]
+    model = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 2)).to(dtype)
+    with torch.no_grad():
+        for each in model.parameters():
+            each.copy_(spread(each) * 0.5)
+    of = [each for each in model.parameters() if each.dim() == 2 or kind.__name__ != "Muon"]
+    optimizer = kind(of, **settings)
+    inputs = spread(torch.empty(7, 6, dtype=dtype))
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = (model(inputs) - 1.0).square().mean()
+        loss.backward()
+        return loss
+
+    for _ in range(3):
+        optimizer.step(closure)
+    return [each.detach() for each in model.parameters()]
+
+
+@pytest.fixture(scope="module")
+def trained_in_binary64() -> dict[str, list[Tensor]]:
+    return {name: trained(name, torch.float64) for name in OPTIMIZERS}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_agrees_with_binary64(
+    name: str, trained_in_binary64: dict[str, list[Tensor]], expected: dict[str, Any]
+) -> None:
+    # Muon computes in bfloat16, wherever it runs.
+    tolerance = 0.02 if name.startswith("Muon") else 2e-4
+    for ours, right in zip(trained(name, torch.float32), trained_in_binary64[name], strict=True):
+        torch.testing.assert_close(ours.double(), right, rtol=tolerance, atol=tolerance)
+
+
+INITIAL: dict[str, Callable[[Tensor], Any]] = {
+    name: getattr(nn.init, name)
+    for name in [
+        "uniform_",
+        "normal_",
+        "trunc_normal_",
+        "ones_",
+        "zeros_",
+        "eye_",
+        "xavier_uniform_",
+        "xavier_normal_",
+        "kaiming_uniform_",
+        "kaiming_normal_",
+        "orthogonal_",
+    ]
+} | {
+    "constant_": lambda x: nn.init.constant_(x, 0.5),
+    "sparse_": lambda x: nn.init.sparse_(x, 0.25),
+    "dirac_": lambda x: nn.init.dirac_(x.reshape(8, 3, 4)),
+}
+
+
+@pytest.mark.parametrize("name", INITIAL)
+def test_weights_are_initialised_by_their_seed(name: str, expected: dict[str, Any]) -> None:
+    made = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        made.append(torch.full((8, 12), float("nan")))
+        INITIAL[name](made[-1])
+    assert made[0].isfinite().all()
+    assert torch.equal(*made)
+
+
+def test_orthogonal_rows_are(expected: dict[str, Any]) -> None:
+    for shape in ((8, 12), (12, 8), (7, 7)):
+        made = nn.init.orthogonal_(torch.empty(shape))
+        short = made if shape[0] <= shape[1] else made.T
+        torch.testing.assert_close(short @ short.T, torch.eye(min(shape)), rtol=0, atol=1e-6)
+
+
+def test_gradients_are_clipped(expected: dict[str, Any]) -> None:
+    for norm in (1.0, 2.0, 3.0, float("inf")):
+        model = nn.Sequential(nn.Linear(6, 5), nn.Linear(5, 2))
+        model(torch.ones(3, 6)).sum().backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 0.1, norm)
+        total = nn.utils.get_total_norm([each.grad for each in model.parameters()], norm)
+        torch.testing.assert_close(total, torch.tensor(0.1))
+        nn.utils.clip_grad_value_(model.parameters(), 0.01)
+        assert all(float(each.grad.abs().max()) <= 0.01 for each in model.parameters())
+
+
+def positive(*shape: int) -> Tensor:
+    return (spread(torch.empty(shape)) * 0.5 + 0.8).requires_grad_()
+
+
+DISTRIBUTIONS: dict[str, Callable[[], D.Distribution]] = {
+    "Bernoulli": lambda: D.Bernoulli(logits=positive(3)),
+    "Beta": lambda: D.Beta(positive(3), positive(3)),
+    "Binomial": lambda: D.Binomial(5, logits=positive(3)),
+    "Categorical": lambda: D.Categorical(logits=positive(3, 4)),
+    "Cauchy": lambda: D.Cauchy(positive(3), positive(3)),
+    "Chi2": lambda: D.Chi2(positive(3)),
+    "ContinuousBernoulli": lambda: D.ContinuousBernoulli(logits=positive(3)),
+    "Dirichlet": lambda: D.Dirichlet(positive(2, 3)),
+    "Exponential": lambda: D.Exponential(positive(3)),
+    "FisherSnedecor": lambda: D.FisherSnedecor(positive(3), positive(3)),
+    "Gamma": lambda: D.Gamma(positive(3), positive(3)),
+    "Geometric": lambda: D.Geometric(logits=positive(3)),
+    "Gumbel": lambda: D.Gumbel(positive(3), positive(3)),
+    "HalfCauchy": lambda: D.HalfCauchy(positive(3)),
+    "HalfNormal": lambda: D.HalfNormal(positive(3)),
+    "Independent": lambda: D.Independent(D.Normal(positive(3), positive(3)), 1),
+    "InverseGamma": lambda: D.InverseGamma(positive(3), positive(3)),
+    "Kumaraswamy": lambda: D.Kumaraswamy(positive(3), positive(3)),
+    "Laplace": lambda: D.Laplace(positive(3), positive(3)),
+    "LKJCholesky": lambda: D.LKJCholesky(3, 1.5),
+    "LogNormal": lambda: D.LogNormal(positive(3), positive(3)),
+    "LogisticNormal": lambda: D.LogisticNormal(positive(3), positive(3)),
+    "LowRankMultivariateNormal": lambda: D.LowRankMultivariateNormal(
+        positive(3), positive(3, 1), positive(3)
+    ),
+    "MixtureSameFamily": lambda: D.MixtureSameFamily(
+        D.Categorical(logits=positive(3)), D.Normal(positive(3), positive(3))
+    ),
+    "Multinomial": lambda: D.Multinomial(5, logits=positive(4)),
+    "MultivariateNormal": lambda: D.MultivariateNormal(
+        positive(3), covariance_matrix=torch.eye(3) + 0.1
+    ),
+    "NegativeBinomial": lambda: D.NegativeBinomial(5, logits=positive(3)),
+    "Normal": lambda: D.Normal(positive(3), positive(3)),
+    "OneHotCategorical": lambda: D.OneHotCategorical(logits=positive(3, 4)),
+    "Pareto": lambda: D.Pareto(positive(3), positive(3)),
+    "Poisson": lambda: D.Poisson(positive(3)),
+    "RelaxedBernoulli": lambda: D.RelaxedBernoulli(torch.tensor(0.5), logits=positive(3)),
+    "RelaxedOneHotCategorical": lambda: D.RelaxedOneHotCategorical(
+        torch.tensor(0.5), logits=positive(3, 4)
+    ),
+    "StudentT": lambda: D.StudentT(positive(3) + 3),
+    "TransformedDistribution": lambda: D.TransformedDistribution(
+        D.Normal(positive(3), positive(3)), [D.TanhTransform()]
+    ),
+    "Uniform": lambda: D.Uniform(-positive(3), positive(3)),
+    "Weibull": lambda: D.Weibull(positive(3), positive(3)),
+    "Wishart": lambda: D.Wishart(torch.tensor(4.0), torch.eye(3)),
+}
+# Draws from it are computed in binary64.
+NOT_DRAWN = {"VonMises"}
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_a_distribution_draws_by_its_seed_and_knows_its_density(
+    name: str, expected: dict[str, Any]
+) -> None:
+    made = []
+    for _ in range(2):
+        distribution = DISTRIBUTIONS[name]()
+        torch.manual_seed(4)
+        draw = distribution.rsample if distribution.has_rsample else distribution.sample
+        made.append(draw((5,)))
+    assert torch.equal(*made)
+    density = distribution.log_prob(made[0].detach())
+    assert density.isfinite().all()
+    for each in (density, made[0]):
+        if each.requires_grad:
+            each.sum().backward(retain_graph=True)
+
+
+def test_every_distribution_is_tested() -> None:
+    kinds = {each.__name__ for each in vars(D).values() if is_distribution(each)}
+    special = {"Distribution", "ExponentialFamily", "GeneralizedPareto"}
+    straight = {"OneHotCategoricalStraightThrough"}
+    assert kinds - special - straight - NOT_DRAWN - set(DISTRIBUTIONS) == set()
+
+
+def is_distribution(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, D.Distribution)
