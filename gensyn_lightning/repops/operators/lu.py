@@ -12,8 +12,10 @@ from torch import Tensor
 from gensyn_lightning.repops.coverage import composed
 from gensyn_lightning.repops.operators.triangular import (
     batched,
+    check_fits,
     check_square,
     checked,
+    flat,
     substituted,
     wide,
 )
@@ -25,7 +27,7 @@ Factors = tuple[Tensor, Tensor, Tensor]
 def factorised(a: Tensor) -> Factors:
     """Return both factors in one matrix, pivots from 1 on, and 0 or the first pivot that is 0."""
     *batch, rows, columns = a.shape
-    lu = a.reshape(-1, rows, columns).clone(memory_format=torch.contiguous_format)
+    lu = flat(a).clone(memory_format=torch.contiguous_format)
     count = min(rows, columns)
     every = torch.arange(lu.shape[0])
     pivots = torch.zeros(lu.shape[0], count, dtype=torch.int32)
@@ -58,6 +60,7 @@ def places(pivots: Tensor, size: int) -> Tensor:
 
 def solved(lu: Tensor, order: Tensor, b: Tensor, *, transposed: bool) -> Tensor:
     """Return x with a x = b, or with a transposed, by the factors of a."""
+    check_fits(lu, b)
     lu, b = batched(lu, b)
     index = order[..., None].expand(b.shape)
     if not transposed:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from gensyn_lightning.repops.coverage import composed
 from gensyn_lightning.repops.operators.orthogonal import product, reflected
-from gensyn_lightning.repops.operators.triangular import check_square, wide
+from gensyn_lightning.repops.operators.triangular import check_square, flat, wide
 
 SWEEPS_MAX = 40
 _SMALL = 2.0**-51
@@ -126,7 +127,7 @@ def linalg_eigh(
     [a] = wide("linalg.eigh", matrix)
     lower = a.tril() if triangle.upper() == "L" else a.triu().mT
     whole = lower + lower.tril(-1).mT
-    values, vectors = symmetric(whole.reshape(-1, *a.shape[-2:]))
+    values, vectors = symmetric(flat(whole))
     vectors = vectors.reshape(a.shape).to(matrix.dtype)
     return values.reshape(a.shape[:-1]).to(
         matrix.dtype
@@ -145,9 +146,13 @@ def linalg_svd(
     if matrix.dim() < 2:
         raise RuntimeError("linalg.svd: The input tensor A must have at least 2 dimensions.")
     [a] = wide("linalg.svd", matrix)
+    if not bool(a.isfinite().all()):
+        raise LinAlgError(
+            "linalg.svd: The algorithm failed to converge because the input matrix contained "
+            "non-finite values."
+        )
     *batch, rows, columns = a.shape
-    flat = a.reshape(-1, rows, columns)
-    u, values, v = singular(flat if rows >= columns else flat.mT)
+    u, values, v = singular(flat(a) if rows >= columns else flat(a).mT)
     if full_matrices and rows != columns:
         u = _squared(u)
     values = values.reshape(*batch, min(rows, columns)).to(matrix.dtype)
@@ -169,7 +174,7 @@ def linalg_matrix_exp(self: Tensor) -> Tensor:
     """Return the exponential, by products of binary32 matrices."""
     check_square("linalg.matrix_exp", self)
     [_] = wide("linalg.matrix_exp", self)
-    a = self.float().reshape(-1, *self.shape[-2:])
+    a = flat(self.float())
     size = a.abs().sum(-2).amax(-1) if a.shape[-1] else a.new_zeros(a.shape[0])
     halvings = torch.zeros(a.shape[0], dtype=torch.int64)
     while bool((size > 0.5).any()):

@@ -6,6 +6,7 @@ column: an unknown is found, and what it contributes is taken from every row tha
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -17,7 +18,9 @@ from gensyn_lightning.repops.plan import broadcast
 
 
 def wide(name: str, *tensors: Tensor) -> list[Tensor]:
-    """Return real matrices as binary64."""
+    """Return real matrices of one type as binary64."""
+    if len({each.dtype for each in tensors}) > 1:
+        raise RuntimeError(f"{name}: Expected A and B to have the same dtype")
     for each in tensors:
         if each.is_complex():
             raise NotReproducible(f"{name} of complex tensors is not defined", hint="use reals")
@@ -38,6 +41,20 @@ def check_square(name: str, *tensors: Tensor) -> None:
             )
 
 
+def check_fits(a: Tensor, b: Tensor) -> None:
+    """Raise what torch raises where a x = b cannot be."""
+    if a.shape[-1] != b.shape[-2]:
+        raise RuntimeError(
+            "Incompatible shapes of A and B for the equation AX = B "
+            f"({a.shape[-2]}x{a.shape[-1]} and {b.shape[-2]}x{b.shape[-1]})"
+        )
+
+
+def flat(a: Tensor) -> Tensor:
+    """Return a batch of matrices with one dimension of a batch."""
+    return a.reshape(math.prod(a.shape[:-2]), *a.shape[-2:])
+
+
 def batched(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Return two batches of matrices, expanded to one batch."""
     batch = broadcast(a.shape[:-2], b.shape[:-2])
@@ -46,6 +63,7 @@ def batched(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 def substituted(a: Tensor, b: Tensor, *, upper: bool, unit: bool = False) -> Tensor:
     """Return x with a x = b, all binary64; only the triangle of `a` named is read."""
+    check_fits(a, b)
     a, b = batched(a, b)
     x = b.clone(memory_format=torch.contiguous_format)
     size = a.shape[-1]

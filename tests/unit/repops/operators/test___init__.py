@@ -333,6 +333,129 @@ CALLS: dict[str, tuple[Call, list[Callable[[], Tensor]]]] = {
     for name, call in calls.items()
 } | OTHERS
 
+NAN = float("nan")
+SINGULAR = torch.tensor([[1.0, 2.0], [2.0, 4.0]])
+# What is empty, singular, not finite, or of a shape or type that does not fit.
+EDGES: dict[str, Callable[[], Any]] = {
+    "an inverse there is not": lambda: torch.linalg.inv(SINGULAR),
+    "a system without a solution": lambda: torch.linalg.solve(SINGULAR, torch.ones(2)),
+    "a factor there is not": lambda: torch.linalg.cholesky(-torch.eye(3)),
+    "which minor is not positive": lambda: torch.linalg.cholesky_ex(-torch.eye(3))[1],
+    "an oblong matrix": lambda: torch.linalg.inv(torch.ones(2, 3)),
+    "a vector": lambda: torch.linalg.inv(torch.ones(2)),
+    "a determinant of 0": lambda: torch.linalg.det(SINGULAR),
+    "a logarithm of 0": lambda: torch.linalg.slogdet(torch.zeros(2, 2)),
+    "an inverse of nothing": lambda: torch.linalg.inv(torch.zeros(0, 0)).shape,
+    "no systems": lambda: torch.linalg.solve(torch.zeros(0, 3, 3), torch.zeros(0, 3, 2)).shape,
+    "a determinant of nothing": lambda: torch.linalg.det(torch.zeros(0, 0)),
+    "no rows": lambda: [x.shape for x in torch.linalg.qr(torch.zeros(0, 3))],
+    "no columns": lambda: [x.shape for x in torch.linalg.qr(torch.zeros(3, 0), "complete")],
+    "singular values of nothing": lambda: [x.shape for x in torch.linalg.svd(torch.zeros(0, 3))],
+    "eigenvalues of nothing": lambda: [x.shape for x in torch.linalg.eigh(torch.zeros(0, 0))],
+    "no matrices": lambda: [x.shape for x in torch.linalg.eigh(torch.zeros(0, 3, 3))],
+    "a triangle of nothing": lambda: (
+        torch.linalg.solve_triangular(torch.zeros(0, 0), torch.zeros(0, 2), upper=True).shape
+    ),
+    "factors of nothing": lambda: [x.shape for x in torch.linalg.lu(torch.zeros(0, 3))],
+    "an exponential of nothing": lambda: torch.linalg.matrix_exp(torch.zeros(0, 0)).shape,
+    "a singular value of 0": lambda: torch.linalg.svd(SINGULAR).S,
+    "only zeros": lambda: torch.linalg.svd(torch.zeros(3, 2)).S,
+    "all of U": lambda: [x.shape for x in torch.linalg.svd(torch.ones(4, 2), full_matrices=True)],
+    "all of V": lambda: [x.shape for x in torch.linalg.svd(torch.ones(2, 4), full_matrices=True)],
+    "equal eigenvalues": lambda: torch.linalg.eigh(torch.eye(3)).eigenvalues,
+    "the upper triangle": lambda: torch.linalg.eigvalsh(
+        torch.tensor([[1.0, 5.0], [9.0, 2.0]]), UPLO="U"
+    ),
+    "singular values of no numbers": lambda: torch.linalg.svdvals(torch.full((2, 2), NAN)),
+    "factors of no numbers": lambda: torch.linalg.qr(torch.full((2, 2), NAN))[1].isnan().any(),
+    "one right side": lambda: (
+        torch.linalg.solve(torch.eye(2).expand(3, 2, 2) * 2, torch.ones(2, 1)).shape
+    ),
+    "one matrix": lambda: torch.linalg.solve(torch.eye(2) * 2, torch.ones(4, 2, 1)).shape,
+    "a batch of vectors": lambda: (
+        torch.linalg.solve(torch.eye(2).expand(3, 2, 2), torch.ones(3, 2)).shape
+    ),
+    "sides of other sizes": lambda: torch.linalg.solve(torch.eye(2), torch.ones(3, 1)),
+    "a triangle of another size": lambda: torch.linalg.solve_triangular(
+        torch.eye(2), torch.ones(3, 1), upper=True
+    ),
+    "two types": lambda: torch.linalg.solve(torch.eye(2), torch.ones(2).double()),
+    "whole numbers": lambda: torch.linalg.inv(torch.eye(2).long()),
+    "an unknown mode": lambda: torch.linalg.qr(torch.eye(2), "x"),
+    "a rank": lambda: torch.linalg.matrix_rank(SINGULAR),
+    "a large exponential": lambda: torch.linalg.matrix_exp(torch.tensor([[3.0, 1.0], [0.0, -2.0]])),
+    "an exponential of no numbers": lambda: (
+        torch.linalg.matrix_exp(torch.full((2, 2), NAN)).isnan().all()
+    ),
+    "an inverse by its factor": lambda: torch.cholesky_inverse(
+        torch.linalg.cholesky(torch.eye(2) * 4)
+    ),
+    "factors taken apart": lambda: torch.lu_unpack(*torch.linalg.lu_factor(SINGULAR)),
+    "a pseudoinverse": lambda: torch.linalg.pinv(SINGULAR),
+    "a batch of least squares": lambda: (
+        torch.linalg.lstsq(torch.eye(3)[None].expand(2, 3, 3), torch.ones(2, 3, 1)).solution.shape
+    ),
+    "a tensor to write into": lambda: (
+        torch.linalg.inv(SINGULAR + torch.eye(2), out=torch.empty(0)).shape
+    ),
+    "different numbers": lambda: torch.unique(
+        torch.tensor([3.0, 1.0, 2.0, 1.0, NAN, 0.0, -0.0, NAN]),
+        return_inverse=True,
+        return_counts=True,
+    ),
+    "different ones of none": lambda: torch.unique(
+        torch.zeros(0), return_inverse=True, return_counts=True
+    ),
+    "different rows": lambda: torch.unique(
+        torch.tensor([[1.0, 2.0], [0.0, 5.0], [1.0, 2.0]]),
+        dim=0,
+        return_inverse=True,
+        return_counts=True,
+    ),
+    "different columns": lambda: torch.unique(
+        torch.tensor([[1.0, 2.0, 1.0], [0.0, 5.0, 0.0]]), dim=1, return_inverse=True
+    ),
+    "different truths": lambda: torch.unique(torch.tensor([True, False, True])),
+    "different whole numbers": lambda: torch.unique(
+        torch.tensor([5, 3, 5]), sorted=False, return_counts=True
+    ),
+    "changes": lambda: torch.unique_consecutive(
+        torch.tensor([1.0, 1.0, 2.0, 1.0]), return_counts=True
+    ),
+    "changes of rows": lambda: torch.unique_consecutive(
+        torch.tensor([[1.0, 2.0], [1.0, 2.0], [3.0, 4.0]]), dim=0, return_inverse=True
+    ),
+    "one number": lambda: torch.unique(torch.tensor(2.0), return_inverse=True),
+    "a histogram": lambda: torch.histc(torch.tensor([0.0, 1.0, 2.0, NAN, 3.0, 5.0, -1.0]), 4, 0, 4),
+    "a histogram without a range": lambda: torch.histc(torch.tensor([0.0, NAN])),
+    "a histogram of nothing": lambda: torch.histc(torch.zeros(0), 3),
+    "a histogram of equals": lambda: torch.histc(torch.tensor([1.0, 1.0]), 3),
+    "a density": lambda: torch.histogram(torch.tensor([0.0, 1.0, 2.0, 2.0]), 3, density=True),
+    "weights": lambda: torch.histogram(
+        torch.tensor([0.0, 1.0, 2.0]),
+        torch.tensor([0.0, 1.0, 3.0]),
+        weight=torch.tensor([1.0, 2.0, 4.0]),
+    ),
+    "counts": lambda: torch.bincount(torch.tensor([1, 1, 3]), minlength=6),
+    "sums of weights": lambda: torch.bincount(torch.tensor([1, 1, 3]), torch.tensor([1, 2, 3])),
+    "negative places": lambda: torch.bincount(torch.tensor([-1])),
+    "counts of none": lambda: torch.bincount(torch.zeros(0, dtype=torch.long)),
+    "distances of no points": lambda: torch.cdist(torch.zeros(0, 3), torch.zeros(2, 3)).shape,
+    "distances in no dimension": lambda: torch.cdist(torch.zeros(2, 0), torch.zeros(3, 0)),
+    "distances of one point": lambda: torch.pdist(torch.zeros(1, 3)).shape,
+    "rows made shorter": lambda: torch.renorm(torch.tensor([[3.0, 4.0], [0.3, 0.4]]), 2, 0, 1.0),
+    "a Bessel function": lambda: torch.special.i1(torch.tensor([0.0, 1.0, 8.0, 50.0, -3.0, NAN])),
+    "a Bessel function of whole numbers": lambda: torch.i0(torch.tensor([1, 2])),
+    "a trigamma function": lambda: torch.polygamma(1, torch.tensor([0.1, 1.0, -0.5, 20.0, -3.2])),
+    "a derivative of trigamma": lambda: torch.polygamma(3, torch.tensor([0.1, 1.0, 20.0])),
+    "a logarithm of a small chance": lambda: torch.special.log_ndtr(
+        torch.tensor([-40.0, -11.0, -9.0, -1.0, 0.0, 3.0, 8.0, NAN, -float("inf"), float("inf")])
+    ),
+    "angles": lambda: torch.angle(torch.tensor([-1.0, 0.0, 2.0, NAN, -0.0])),
+    "a window": lambda: torch.kaiser_window(6, beta=8.0),
+    "a window of one": lambda: torch.kaiser_window(1),
+    "a window of both ends": lambda: torch.kaiser_window(5, periodic=False),
+}
 REFUSED: dict[str, Call] = {
     "fft": lambda x: torch.fft.rfft(x),
     "stft": lambda x: torch.stft(x.flatten(), 8, window=torch.ones(8), return_complex=True),
@@ -362,7 +485,7 @@ def results_of(call: Call, inputs: list[Tensor], dtype: torch.dtype) -> list[Ten
 
 
 def flat(value: Any) -> list[Any]:
-    if isinstance(value, tuple | list):
+    if isinstance(value, tuple | list) and not isinstance(value, torch.Size):
         return [one for each in value for one in flat(each)]
     return [value]
 
@@ -373,8 +496,21 @@ def spread(like: Tensor) -> Tensor:
     return ((places.to(like.dtype) - 31) / 32).reshape(like.shape)
 
 
+def outcome(call: Callable[[], Any]) -> Any:
+    """Return what a call returns, or the type of what it raises."""
+    try:
+        return call()
+    except Exception as error:
+        return type(error)
+
+
 @pytest.fixture(scope="module")
-def expected() -> Iterator[dict[str, tuple[Call, list[Tensor], list[Tensor]]]]:
+def edges() -> dict[str, Any]:
+    return {name: outcome(call) for name, call in EDGES.items()}
+
+
+@pytest.fixture(scope="module")
+def expected(edges: Any) -> Iterator[dict[str, tuple[Call, list[Tensor], list[Tensor]]]]:
     """Return functions, inputs and what binary64 makes of them, and compute reproducibly."""
     found = {}
     for name, (call, makes) in CALLS.items():
@@ -402,3 +538,16 @@ def test_what_is_refused_names_a_way_out(name: str, expected: dict[str, Any]) ->
         REFUSED[name](torch.ones(4, 6))
     assert caught.value.hint
     assert caught.value.hint != GENERAL
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_an_edge_is_where_it_is_in_torch(
+    name: str, expected: dict[str, Any], edges: dict[str, Any]
+) -> None:
+    found, right = flat(outcome(EDGES[name])), flat(edges[name])
+    assert len(found) == len(right)
+    for ours, other in zip(found, right, strict=True):
+        if isinstance(other, Tensor):
+            torch.testing.assert_close(ours, other, rtol=1e-5, atol=1e-5, equal_nan=True)
+        else:
+            assert ours == other
