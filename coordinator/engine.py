@@ -127,6 +127,13 @@ class Engine:
         """Return when the clock next has something to do, or None."""
         return min(self._due_ms.values(), default=None)
 
+    def errand_due_ms(self) -> int | None:
+        """Return when the next errand is due, or None."""
+        return min(
+            (row.due_ms for page in self._open.values() for row in page.errands.values()),
+            default=None,
+        )
+
     def errands(self) -> list[ActionRow]:
         """Return what is to be done outside now, oldest job first."""
         now_ms = self.now_ms()

@@ -36,8 +36,9 @@ RETRY_LAST_MS = 30_000
 ERRAND_TRIES_MAX = 10_000
 POSTPONED_NOTES_MAX = 8
 EVENTS_STREAM_MS = 25_000  # then the client asks again
-PROGRESS_AGAIN_MS = 250  # progress rings no bell, so that nobody else wakes for it
-CLAIM_AGAIN_MS = 500  # a waiting node is looked at so often even when nothing happens
+PROGRESS_AGAIN_MS = 500  # progress rings no bell, so that nobody else wakes for it
+CLAIM_AGAIN_MS = 500  # a waiting node is looked at so often while work lies open for somebody
+IDLE_MS = 5_000  # what waits for the clock or for a change looks again so often without either
 
 # Answers and messages.
 EXAMINATIONS_MAX = 4  # commitments whose bytes are read at once

@@ -81,6 +81,10 @@ class Nodes:
         orders = [*self.commands(caller.account), *map(_cancel, cancelled)]
         return wire.ClaimResponse(work, tuple(orders[: limits.COMMANDS_MAX]))
 
+    def work_lies_open(self) -> bool:
+        """Whether time alone may bring a waiting node work: some is open, for another first."""
+        return any(solving.waiting(page) is not None for page in self.engine.pages())
+
     def heartbeat(self, request: wire.HeartbeatRequest, caller: Caller) -> wire.HeartbeatResponse:
         """Keep a lease."""
         if len(request.progress) > limits.PROGRESS_BYTES_MAX:

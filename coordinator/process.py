@@ -132,8 +132,12 @@ async def _keep(step: Callable[..., Coroutine[Any, Any, None]], *arguments: Any)
 
 
 async def _tick(thread: EngineThread, engine: Engine) -> None:
+    """Do what the clock has due, then wait until it next has, or something has changed."""
+    bell = thread.bell()
     await thread.run(engine.tick)
+    due_ms = await thread.run(engine.due_ms)
     await asyncio.sleep(limits.TICK_MS / 1000)
+    await thread.wait(bell, _until_s(engine, due_ms))
 
 
 async def _errands(thread: EngineThread, engine: Engine, worker: LedgerWorker) -> None:
@@ -146,7 +150,13 @@ async def _errands(thread: EngineThread, engine: Engine, worker: LedgerWorker) -
         else:
             await thread.run(engine.postponed, action, outcome.reason)
     if not found:
-        await thread.wait(bell, limits.TICK_MS / 1000)
+        await thread.wait(bell, _until_s(engine, await thread.run(engine.errand_due_ms)))
+
+
+def _until_s(engine: Engine, due_ms: int | None) -> float:
+    """Return how long to wait for what is due then, without changes: not too long."""
+    left_ms = limits.IDLE_MS if due_ms is None else due_ms - engine.now_ms()
+    return min(max(left_ms, 0), limits.IDLE_MS) / 1000
 
 
 def _due(engine: Engine) -> list[tuple[ActionRow, JobRow]]:

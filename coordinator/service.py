@@ -103,7 +103,9 @@ class NodeDesk(_Desk):
             left_s = until_s - loop.time()
             if found.work or found.commands or left_s <= 0:
                 return found
-            await self._thread.wait(bell, min(left_s, limits.CLAIM_AGAIN_MS / 1000))
+            is_open = await self._thread.run(self._nodes.work_lies_open)
+            again_ms = limits.CLAIM_AGAIN_MS if is_open else limits.IDLE_MS
+            await self._thread.wait(bell, min(left_s, again_ms / 1000))
 
     async def commit(
         self, request: nodes_wire.CommitRequest, caller: Caller
@@ -148,7 +150,7 @@ class JobDesk(_Desk):
 def _look(engine: Engine, name: Digest, cursor: int) -> tuple[Sequence[Entry], bool, bytes]:
     """Return the next lines of a job's log, whether it ends with them, and the progress."""
     page = engine.page(name)
-    entries = engine.entries(name, cursor)
+    entries = engine.entries(name, cursor) if page.job.cursor > cursor else ()
     last = entries[-1].cursor if entries else cursor
     over = not job.TRANSITIONS[page.job.state] and last >= page.job.cursor
     shown = engine.progress.get(name)

@@ -101,7 +101,7 @@ def _upload_one(
         try:
             with _reader(source) as read_at:
                 pieces = _pieces(read_at, stand.offset, length, report)
-                channel.send(wire.PUT, header, pieces, timeout_s=STREAM_S)
+                stands = channel.send(wire.PUT, header, pieces, timeout_s=STREAM_S).complete
         except CoordinatorUnavailable as error:
             retry.after(error)
             continue
@@ -110,6 +110,8 @@ def _upload_one(
             if refused >= _RESTARTS_MAX:
                 raise
         else:
+            if stands:
+                return
             retry.after(CoordinatorUnavailable("the store does not take an artifact"))
 
 

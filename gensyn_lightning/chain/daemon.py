@@ -191,7 +191,7 @@ def _serve(home: Path, port: int, genesis: Path | None) -> None:
         place = _address(server)
         _write(home / "chain.json", place)
         print(place, flush=True)
-        server.serve_forever(poll_interval=0.1)
+        server.serve_forever(poll_interval=0.5)
         server.server_close()
         chain.close()
 

@@ -30,7 +30,7 @@ START_S = 60.0
 STOP_S = 5.0
 LOCK_S = 1.0
 POLL_START_S = 0.02
-POLL_S = 1.0
+POLL_S = 3.0
 _SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
@@ -152,12 +152,14 @@ class _Supervisor:
         """Whether neither a runner nor a client was seen for the stated time."""
         if not self._orders.idle_minutes:
             return False
+        limit_s = 60 * self._orders.idle_minutes
+        since_client_s = time.time() - self._last_client()
+        if since_client_s < limit_s / 2:
+            return False  # to look at the runners takes longer
         zygote = next(each for each in self._children if each.plan.name == "zygote")
         if _has_children(zygote.pid):
             self._busy_s = time.monotonic()
-        since_client = time.time() - self._last_client()
-        since_runner = time.monotonic() - self._busy_s
-        return min(since_client, since_runner) > 60 * self._orders.idle_minutes
+        return min(since_client_s, time.monotonic() - self._busy_s) > limit_s
 
     def _last_client(self) -> float:
         try:

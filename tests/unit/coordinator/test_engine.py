@@ -88,6 +88,25 @@ def test_a_postponed_errand_is_tried_later_each_time(world: Any) -> None:
     assert "postponed" in world.kinds()
 
 
+def test_the_next_errands_time_is_known(world: Any) -> None:
+    world.run()
+    assert world.engine.errand_due_ms() is None
+    world.restart()
+    assert world.engine.errand_due_ms() is None
+
+
+def test_an_errands_time_is_when_it_is_due(world: Any) -> None:
+    while not world.engine.errands():
+        world.clock.ms += 100
+        for actor in world.actors:
+            actor.step()
+    action = world.engine.errands()[0]
+    assert world.engine.errand_due_ms() <= world.clock.ms
+    world.engine.postponed(action, "the chain is away")
+    others = [each.due_ms for each in world.engine.errands()]
+    assert world.engine.errand_due_ms() == min([world.clock.ms + 100, *others])
+
+
 def test_due_time_is_when_something_happens_next(world: Any) -> None:
     due = world.engine.due_ms()
     assert due is not None

@@ -47,6 +47,13 @@ def test_a_drawn_solver_that_does_not_come_is_not_waited_for(world: Any, leased:
     assert claim(world, second).work is not None
 
 
+def test_it_is_known_whether_time_alone_may_bring_work(world: Any, leased: Any) -> None:
+    first, _, work = leased
+    assert not world.nodes.work_lies_open()
+    world.nodes.fail(wire.FailRequest(work.work_id, work.fence, "no memory"), first.caller)
+    assert world.nodes.work_lies_open()
+
+
 def test_after_a_failure_the_other_solver_is_preferred(world: Any, leased: Any) -> None:
     first, second, work = leased
     world.nodes.fail(wire.FailRequest(work.work_id, work.fence, "no memory"), first.caller)
