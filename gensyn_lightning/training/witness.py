@@ -28,6 +28,9 @@ LEAVES_PER_BATCH_MAX = 10_000
 DEPTH_MAX = 16
 JOINED_BYTES_MAX = 1 << 20
 
+_LEAVES = (torch.Tensor, float, int, str, type(None))  # the likeliest first
+_MAPPINGS = (dict, Mapping)
+_SEQUENCES = (list, tuple, Sequence)
 _OFFSETS = struct.Struct(f">{SLICES}Q")
 # A complex tensor's memory may be that of its conjugate; those and what is quantized go by torch.
 _REAL = frozenset(
@@ -157,17 +160,13 @@ def _digest(parts: Sequence[bytes | memoryview]) -> str:
 
 
 def _leaves(value: Any, depth: int) -> Iterator[Any]:
-    if (
-        isinstance(value, torch.Tensor)
-        or value is None
-        or isinstance(value, bool | int | float | str)
-    ):
+    if isinstance(value, _LEAVES):
         yield value
     elif depth < DEPTH_MAX:
-        if isinstance(value, Mapping):
+        if isinstance(value, _MAPPINGS):
             for key in value:
                 yield str(key)
                 yield from _leaves(value[key], depth + 1)
-        elif isinstance(value, Sequence):
+        elif isinstance(value, _SEQUENCES):
             for each in value:
                 yield from _leaves(each, depth + 1)
