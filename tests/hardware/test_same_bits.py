@@ -19,7 +19,9 @@ from gensyn_lightning.repops import build, library
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("programs.py")
+MODULES = Path(__file__).with_name("modules.py")
 GOLDEN = ROOT / "tests/vectors/repops/programs.json"
+GOLDEN_MODULES = ROOT / "tests/vectors/repops/modules.json"
 SHORT, LONG = 3, 100
 WARNINGS = ("-W", "error", "-W", "ignore:no compiled kernels")  # one test does without
 NAMES = ("mlp", "cnn", "resnet", "lstm", "gpt", "bert", "vae", "gan", "unet", "mixed", "optimizers")
@@ -35,10 +37,12 @@ ENVIRONMENTS: dict[str, dict[str, str]] = {
 }
 
 
-def digests(*words: str, environment: dict[str, str] | None = None) -> dict[str, str]:
-    """Train in a process of its own and return the digest of each program."""
+def digests(
+    *words: str, script: Path = SCRIPT, environment: dict[str, str] | None = None
+) -> dict[str, str]:
+    """Run a script in a process of its own and return the digests it prints."""
     done = subprocess.run(
-        [sys.executable, *WARNINGS, str(SCRIPT), *words],
+        [sys.executable, *WARNINGS, str(script), *words],
         env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", **(environment or {})},
         stdout=subprocess.PIPE,
         check=True,
@@ -78,6 +82,18 @@ def test_layouts_give_the_same_bits_on_other_threads(layout: str) -> None:
 def test_the_reference_gives_the_same_bits() -> None:
     found = digests("vae", "--steps", "1", environment={"GENSYN_KERNELS": "/nonexistent"})
     assert found == {"vae": golden(1)["vae"]}
+
+
+@pytest.mark.parametrize(
+    "isa",
+    [
+        pytest.param(each, marks=pytest.mark.hardware if at else ())
+        for at, each in enumerate(library.supported())
+    ],
+)
+def test_every_class_of_torch_nn_has_the_golden_digest(isa: str) -> None:
+    found = digests(script=MODULES, environment={"GENSYN_ISA": isa})
+    assert found == json.loads(GOLDEN_MODULES.read_text())
 
 
 @pytest.mark.hardware
@@ -128,6 +144,7 @@ def main() -> None:
     found = {str(steps): digests("--steps", str(steps)) for steps in (1, SHORT, 11, LONG)}
     GOLDEN.parent.mkdir(parents=True, exist_ok=True)
     GOLDEN.write_text(json.dumps(found, indent=1) + "\n")
+    GOLDEN_MODULES.write_text(json.dumps(digests(script=MODULES), indent=1) + "\n")
 
 
 if __name__ == "__main__":
