@@ -1,25 +1,6 @@
-/* What attention does to rows of scores: the softmax and its gradient, in the order of a reduction.
- *
- * Sixteen rows go side by side: a row of its own would wait for one tree over its lanes after the other.
- */
+/* What attention does to rows of scores: the softmax and its gradient, in the order of a reduction, sixteen rows side by side. */
 #include "attention.h"
 #include "reduce.h"
-
-#define EVEN(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30)
-#define ODD(a, b) __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31)
-
-/* The trees of neighbours over the lanes of sixteen vectors; lane i of the result is that of v[i]. v is overwritten. */
-#define TREES(name, join)                                   \
-  INLINE vf name(vf *v) {                                   \
-    for (int width = 8; width; width /= 2)                  \
-      for (int i = 0; i < width; i++) {                     \
-        vf even = EVEN(v[2 * i], v[2 * i + 1]), odd = ODD(v[2 * i], v[2 * i + 1]); \
-        v[i] = join;                                        \
-      }                                                     \
-    return v[0];                                            \
-  }
-TREES(trees_of_sums, even + odd)
-TREES(trees_of_largest, f_larger(even, odd))
 
 INLINE vf scored(const float *score, int64_t j, int64_t m, vf scale, const float *mask) {
   vf v = f_take(score + j, m) * scale;

@@ -13,13 +13,16 @@ INLINE void f_give(float *p, vf v, int64_t m) {
   else f_put(p, v, m);
 }
 
-/* One chunk: elements [from, to), to - from up to CHUNK. */
-INLINE float sum_chunk(int64_t from, int64_t to, term *next, const void *ctx) {
+/* The lanes of one chunk: elements [from, to), to - from up to CHUNK. */
+INLINE vf lanes_of_chunk(int64_t from, int64_t to, term *next, const void *ctx) {
   vf acc = {0};
   int64_t j = from;
   for (; j + LANES <= to; j += LANES) acc = next(acc, ctx, j, LANES);
   if (j < to) acc = f_select(i_below((int32_t)(to - j)), next(acc, ctx, j, to - j), acc);
-  return t_add_ff(acc)[0];
+  return acc;
+}
+INLINE float sum_chunk(int64_t from, int64_t to, term *next, const void *ctx) {
+  return t_add_ff(lanes_of_chunk(from, to, next, ctx))[0];
 }
 
 /* The sum of n terms. */
@@ -31,6 +34,22 @@ INLINE float sum_row(int64_t n, term *next, const void *ctx) {
   }
   return total;
 }
+
+/* The trees of neighbours over the lanes of sixteen vectors; lane i of the result is that of v[i]. v is overwritten. A row of
+ * its own waits for every step of its tree; sixteen rows side by side do not. */
+#define EVEN_OF(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30)
+#define ODD_OF(a, b) __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31)
+#define TREES(name, join)                                                                        \
+  INLINE vf name(vf *v) {                                                                        \
+    for (int width = LANES / 2; width; width /= 2)                                               \
+      for (int i = 0; i < width; i++) {                                                          \
+        vf even = EVEN_OF(v[2 * i], v[2 * i + 1]), odd = ODD_OF(v[2 * i], v[2 * i + 1]);         \
+        v[i] = join;                                                                             \
+      }                                                                                          \
+    return v[0];                                                                                 \
+  }
+TREES(trees_of_sums, even + odd)
+TREES(trees_of_largest, f_larger(even, odd))
 
 /* The largest of n numbers: NaN if one is, +0 of two zeros. No order matters. */
 INLINE float largest_of_row(const float *x, int64_t n) {
