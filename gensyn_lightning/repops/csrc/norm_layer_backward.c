@@ -31,22 +31,36 @@ INLINE vf sum_of_g_times_normal(vf carry, const void *ctx, int64_t j, int64_t m)
   return f_fma(r->w ? g * f_take(r->w + j, m) : g, normal, carry);
 }
 
-/* Both sums of a row over n, walking over it once. */
-static void means_of_row(const normal_row *r, int64_t n, float *of_g, float *of_product) {
-  float a = 0, b = 0;
+/* Rows whose gradients are made side by side, so that none waits for its own trees; not if they are long. */
+typedef struct {
+  const normal_row *row[LANES];
+  float *dx[LANES];
+  int64_t count;
+} block;
+
+/* The means of both sums over n of every row, walking over it once. */
+static void means_of_rows(const block *b, int64_t n, float *of_g, float *of_product) {
+  vf p[LANES], q[LANES], first = {0}, second = {0};
   for (int64_t at = 0; at < n; at += CHUNK) {
-    int64_t end = MIN(n, at + CHUNK), j = at;
-    vf p = {0}, q = {0};
-    for (; j + LANES <= end; j += LANES) p = sum_of_g(p, r, j, LANES), q = sum_of_g_times_normal(q, r, j, LANES);
-    if (j < end) {
-      vi some = i_below((int32_t)(end - j));
-      p = f_select(some, sum_of_g(p, r, j, end - j), p);
-      q = f_select(some, sum_of_g_times_normal(q, r, j, end - j), q);
+    int64_t end = MIN(n, at + CHUNK);
+    for (int64_t i = b->count; i < LANES; i++) p[i] = q[i] = (vf){0};
+    for (int64_t i = 0; i < b->count; i++) {
+      const normal_row r = *b->row[i];
+      vf u = {0}, v = {0};
+      int64_t j = at;
+      for (; j + LANES <= end; j += LANES) u = sum_of_g(u, &r, j, LANES), v = sum_of_g_times_normal(v, &r, j, LANES);
+      if (j < end) {
+        vi some = i_below((int32_t)(end - j));
+        u = f_select(some, sum_of_g(u, &r, j, end - j), u);
+        v = f_select(some, sum_of_g_times_normal(v, &r, j, end - j), v);
+      }
+      p[i] = u, q[i] = v;
     }
-    float u = t_add_ff(p)[0], v = t_add_ff(q)[0];
-    a = at ? a + u : u, b = at ? b + v : v;
+    vf u = b->count > 1 ? trees_of_sums(p) : t_add_ff(*p), v = b->count > 1 ? trees_of_sums(q) : t_add_ff(*q);
+    first = at ? first + u : u, second = at ? second + v : v;
   }
-  *of_g = mean_of(a, n), *of_product = mean_of(b, n);
+  f_store(of_g, f_canonical(first / f_all((float)n)));
+  f_store(of_product, f_canonical(second / f_all((float)n)));
 }
 
 INLINE vf gradient(const normal_row *r, vf of_g, vf of_product, int64_t j, int64_t m) {
@@ -55,13 +69,17 @@ INLINE vf gradient(const normal_row *r, vf of_g, vf of_product, int64_t j, int64
   return f_canonical(f_fma(-normal, of_product, own) * rstd);
 }
 
-static void gradient_of_row(const normal_row *r, int64_t n, float *dx) {
-  float a, b;
-  means_of_row(r, n, &a, &b);
-  vf of_g = f_all(a), of_product = f_all(b);
-  int64_t j = 0;
-  for (; j + LANES <= n; j += LANES) f_store(dx + j, gradient(r, of_g, of_product, j, LANES));
-  if (j < n) f_put(dx + j, gradient(r, of_g, of_product, j, n - j), n - j);
+static void gradients_of_rows(const block *b, int64_t n) {
+  float of_g[LANES], of_product[LANES];
+  means_of_rows(b, n, of_g, of_product);
+  for (int64_t i = 0; i < b->count; i++) {
+    const normal_row r = *b->row[i];
+    vf g = f_all(of_g[i]), product = f_all(of_product[i]);
+    float *dx = b->dx[i];
+    int64_t j = 0;
+    for (; j + LANES <= n; j += LANES) f_store(dx + j, gradient(&r, g, product, j, LANES));
+    if (j < n) f_put(dx + j, gradient(&r, g, product, j, n - j), n - j);
+  }
 }
 
 /* What elements [j, j + m) of `count` rows, a lane's next, add to its carries; these begin with them if `fresh`. */
@@ -86,28 +104,36 @@ static void add_rows(const normal_row *row, int count, int64_t apart, int64_t n,
 
 static float one(const call *c, int64_t v, int64_t row) {
   const view *w = &c->l->view[v];
+  if (w->dtype == F32) return ((const float *)c->data[v])[row * w->stride[0]];
   float value;
   load_row(&value, 'f', (char *)c->data[v] + row * w->stride[0] * item_bytes(w->dtype), w->dtype, 1, 1);
   return value;
 }
 
-/* Row i of what is read; its gradient is stored at once if it is wanted. */
-static normal_row run_row(const call *c, int64_t i, float *room) {
+static normal_row row_of(const call *c, int64_t i, float *room) {
   const view *dy = &c->l->view[c->dy], *x = &c->l->view[c->x];
   normal_row r = {.w = c->w, .mean = one(c, c->mean, i), .rstd = one(c, c->rstd, i)};
   r.dy = plain_row(dy, c->data[c->dy], i * dy->stride[0], c->n, room);
   r.x = plain_row(x, c->data[c->x], i * x->stride[0], c->n, room + c->room);
-  if (c->dx < 0) return r;
-  const view *dx = &c->l->view[c->dx];
-  char *there = (char *)c->data[c->dx] + i * dx->stride[0] * item_bytes(dx->dtype);
-  if (dx->dtype == F32) {
-    gradient_of_row(&r, c->n, (float *)there);
-  } else {
-    float *made = scratch(3, (size_t)c->room * 4);
-    gradient_of_row(&r, c->n, made);
-    store_row(there, dx->dtype, 1, made, 'f', c->n);
-  }
   return r;
+}
+
+/* Store the gradients of the input for `count` rows, whose numbers are in `place`. */
+static void put_gradients(const call *c, const normal_row *row, const int64_t *place, int64_t count) {
+  const view *dx = &c->l->view[c->dx];
+  int64_t at_once = c->n > 2 * CHUNK ? 1 : LANES;
+  float *made = dx->dtype == F32 ? NULL : scratch(3, (size_t)(LANES * c->room) * 4);
+  for (int64_t k = 0; k < count; k += at_once) {
+    block b = {.count = MIN(at_once, count - k)};
+    char *there[LANES];
+    for (int64_t i = 0; i < b.count; i++) {
+      there[i] = (char *)c->data[c->dx] + place[k + i] * dx->stride[0] * item_bytes(dx->dtype);
+      b.row[i] = row + k + i;
+      b.dx[i] = made ? made + i * c->room : (float *)there[i];
+    }
+    gradients_of_rows(&b, c->n);
+    for (int64_t i = 0; made && i < b.count; i++) store_row(there[i], dx->dtype, 1, b.dx[i], 'f', c->n);
+  }
 }
 
 /* Lanes [first, last) of a chunk. */
@@ -115,16 +141,21 @@ static void run_lanes(const call *c, int64_t chunk, int64_t first, int64_t last,
   int64_t start = chunk * CHUNK, end = MIN(c->rows, start + CHUNK), lanes = last - first;
   float *buffer = scratch(1, (size_t)(2 * ROWS * LANES * c->room) * 4);
   normal_row row[ROWS * LANES];
+  int64_t place[ROWS * LANES];
   for (int64_t at = start; at < end; at += ROWS * LANES) {
-    for (int64_t k = 0; k < ROWS * lanes; k++) {
-      int64_t i = at + k / lanes * LANES + first + k % lanes;
-      if (i < end) row[k] = run_row(c, i, buffer + 2 * k * c->room);
+    int64_t count = 0;
+    for (; count < ROWS * lanes; count++) {
+      int64_t i = at + count / lanes * LANES + first + count % lanes;
+      if (i >= end) break;
+      place[count] = i;
+      row[count] = row_of(c, i, buffer + 2 * count * c->room);
     }
+    if (c->dx >= 0) put_gradients(c, row, place, count);
     if (c->dw < 0 && c->db < 0) continue;
     for (int64_t lane = first; lane < last; lane++) {
-      int count = (int)MIN(ROWS, MAX(0, ceil_div(end - at - lane, LANES)));
+      int own = (int)MIN(ROWS, MAX(0, ceil_div(end - at - lane, LANES)));
       float *dw = carry + lane * c->room, *db = dw + LANES * c->room;
-      add_rows(row + lane - first, count, lanes, c->n, dw, db, at == start);
+      add_rows(row + lane - first, own, lanes, c->n, dw, db, at == start);
     }
   }
 }
@@ -179,7 +210,7 @@ EXPORT int repops_layer_norm_backward(const layout *l, void *const *data, const 
   c.parts = c.chunks >= 2 * threads_max() || threads_max() == 1 || c.rows * c.n < 1 << 14 ? 1 : LANES / 2;
   size_t carries = c.parts > 1 ? (size_t)(2 * LANES * c.chunks * c.room) : 0, values = (size_t)(2 * MAX(c.chunks, 1) * c.room);
   float *kept = scratch(0, (carries + values + (size_t)c.room) * 4);
-  if (!kept || !scratch(1, (size_t)(2 * ROWS * LANES * c.room) * 4) || !scratch(3, (size_t)c.room * 4) || !scratch(2, (size_t)(2 * LANES * c.room) * 4)) return NO_MEMORY;
+  if (!kept || !scratch(1, (size_t)(2 * ROWS * LANES * c.room) * 4) || !scratch(3, (size_t)(LANES * c.room) * 4) || !scratch(2, (size_t)(2 * LANES * c.room) * 4)) return NO_MEMORY;
   c.carry = kept, c.value = kept + carries;
   if (c.what & HAS_WEIGHT) c.w = plain_row(&l->view[next], data[next], 0, c.n, kept + carries + values);
   if (!c.rows) memset(c.value, 0, (size_t)(2 * c.room) * 4);
