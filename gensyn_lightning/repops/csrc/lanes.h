@@ -108,10 +108,17 @@ INLINE vi ul_lt(vul a, vul b) { return i_of_l(ul_lt_wide(a, b)); }
 INLINE vl l_extend(vi v) { return (vl)ul_of_u((vu)v); }
 
 /* NaN is one word in memory. */
+#if defined(__AVX512F__)
+INLINE vf f_canonical(vf v) {
+  __m512 nan = (__m512)((vi){0} + 0x7fc00000);
+  return (vf)_mm512_mask_mov_ps(nan, _mm512_cmp_ps_mask((__m512)v, (__m512)v, _CMP_ORD_Q), (__m512)v);
+}
+#else
 INLINE vf f_canonical(vf v) {
   vi same = f_eq(v, v);
   return (vf)(((vi)v & same) | (~same & 0x7fc00000));
 }
+#endif
 INLINE vd d_canonical(vd v) {
   vl same = d_eq_wide(v, v);
   return (vd)(((vl)v & same) | (~same & 0x7ff8000000000000ll));
