@@ -7,6 +7,7 @@
 #include "gemm_turn.h"
 
 /* Rows, spans side by side, terms of a cache line, and columns whose sums stay in the first-level cache. */
+enum { NEAR, AHEAD, NEXT }; /* what is asked for beforehand */
 enum { FEW = 8, STREAMS = 4, LINE = 16, STRIP = 2048, APART = CHUNK + LINE };
 
 #define UNROLL _Pragma("GCC unroll 16")
@@ -61,26 +62,36 @@ INLINE void ask_ahead(const float *b, int64_t col, int64_t k, const int rows) {
   UNROLL for (int i = 0; i < rows / 4; i++) __builtin_prefetch(line + i * col, 0, 3);
 }
 
-/* `spans` spans of columns, `b_step` apart, and `rows` rows of A through one chunk, side by side, for a chain
- * waits on itself. Spans are neighbours in one chunk (x_step 0), or the same columns in several. */
-INLINE void streams(span *acc, const float *x, int64_t x_row, int64_t x_step, const float *b, int64_t b_step,
-                    int64_t col, int64_t depth, int far, const int spans, const int rows) {
+/* Asks for the same chunks of the rows that come next, a quarter of them at each step of four terms. */
+INLINE void ask_for_next(const float *b, int64_t col, int64_t k, const int chunks, const int spans) {
+  const float *line = b + spans / chunks * SPAN * col + k / LINE * LINE + k / 4 % 4 * (SPAN / 4) * col;
+  UNROLL for (int s = 0; s < spans; s++)
+    UNROLL for (int i = 0; i < SPAN / 4; i++)
+      __builtin_prefetch(line + s % chunks * CHUNK + (s / chunks * SPAN + i) * col, 0, 2);
+}
+
+/* `spans` spans of columns and `rows` rows of A through one chunk, side by side, for a chain waits on itself. Spans are
+ * neighbours, each in `chunks` chunks. */
+INLINE void streams(span *acc, const float *x, int64_t x_row, const float *b, int64_t col, int64_t depth, int ask,
+                    const int chunks, const int spans, const int rows) {
   span a[STREAMS][FEW], r[4];
   int64_t k = 0;
   for (int s = 0; s < spans; s++)
     for (int i = 0; i < rows; i++) a[s][i] = (span){0};
   for (; k + 4 <= depth; k += 4) {
-    if (far) ask_ahead(b, col, k, spans * SPAN);
+    if (ask == AHEAD) ask_ahead(b, col, k, spans * SPAN);
+    if (ask == NEXT) ask_for_next(b, col, k, chunks, spans);
     UNROLL for (int s = 0; s < spans; s++) {
-      turn_load(r, b + s * b_step + k, col);
+      turn_load(r, b + s / chunks * SPAN * col + s % chunks * CHUNK + k, col);
       UNROLL for (int i = 0; i < rows; i++)
-        UNROLL for (int q = 0; q < 4; q++) a[s][i] = s_fma(s_all(x[i * x_row + s * x_step + k + q]), r[q], a[s][i]);
+        UNROLL for (int q = 0; q < 4; q++)
+          a[s][i] = s_fma(s_all(x[i * x_row + s % chunks * CHUNK + k + q]), r[q], a[s][i]);
     }
   }
   for (; k < depth; k++)
     for (int s = 0; s < spans; s++) {
-      *r = turn_one(b + s * b_step + k, col, SPAN);
-      for (int i = 0; i < rows; i++) a[s][i] = s_fma(s_all(x[i * x_row + s * x_step + k]), *r, a[s][i]);
+      *r = turn_one(b + s / chunks * SPAN * col + s % chunks * CHUNK + k, col, SPAN);
+      for (int i = 0; i < rows; i++) a[s][i] = s_fma(s_all(x[i * x_row + s % chunks * CHUNK + k]), *r, a[s][i]);
     }
   for (int s = 0; s < spans; s++)
     for (int i = 0; i < rows; i++) acc[s * rows + i] = a[s][i];
@@ -123,32 +134,44 @@ INLINE void wide_columns(const pass *p, int64_t j, const int spans, const int ro
       copy_rows(copy, b, col, depth, next, spans * SPAN);
       b = copy, col = APART;
     }
-    streams(acc, p->x + q, p->k, 0, b, SPAN * col, col, depth, p->far && b != copy, spans, rows);
+    streams(acc, p->x + q, p->k, b, col, depth, p->far && b != copy ? AHEAD : NEAR, 1, spans, rows);
     for (int64_t s = 0; s < spans; s++)
       for (int64_t i = 0; i < rows; i++) put_span(p->sum + i * p->room + j + s * SPAN, acc[s * rows + i], q == 0);
   }
 }
 
-/* One span of columns from j on, up to STREAMS chunks at a time. */
-static void narrow_columns(const pass *p, int64_t j) {
-  const float *x = p->x, *b = p->b + j * p->col;
+/* Some chunks from q on of one or two spans of columns from j on; says how many. */
+INLINE int64_t some_chunks(const pass *p, int64_t j, int64_t q, const int chunks, const int spans) {
   span acc[STREAMS];
+  int64_t depth = chunks > 1 ? CHUNK : MIN(p->k - q, CHUNK);
+  streams(acc, p->x + q, 0, p->b + j * p->col + q, p->col, depth, p->far ? NEXT : NEAR, chunks, spans, 1);
+  for (int s = 0; s < spans; s++) put_span(p->sum + j + s / chunks * SPAN, acc[s], q + s % chunks == 0);
+  return chunks;
+}
+
+/* One span of columns from j on, or two, up to STREAMS chunks at a time. */
+static void narrow_columns(const pass *p, int64_t j, int two) {
   for (int64_t q = 0, count; q < p->k; q += count * CHUNK) {
-    int64_t left = p->k - q;
-    count = MAX(MIN(left / CHUNK, STREAMS), 1);
-    if (count == 4) streams(acc, x + q, 0, CHUNK, b + q, CHUNK, p->col, CHUNK, 0, 4, 1);
-    else if (count == 3) streams(acc, x + q, 0, CHUNK, b + q, CHUNK, p->col, CHUNK, 0, 3, 1);
-    else if (count == 2) streams(acc, x + q, 0, CHUNK, b + q, CHUNK, p->col, CHUNK, 0, 2, 1);
-    else streams(acc, x + q, 0, CHUNK, b + q, CHUNK, p->col, MIN(left, CHUNK), 0, 1, 1);
-    for (int64_t s = 0; s < count; s++) put_span(p->sum + j, acc[s], q + s == 0);
+    int64_t whole = (p->k - q) / CHUNK;
+    if (whole >= 3) {
+      count = whole >= 4 ? some_chunks(p, j, q, 4, 4) : some_chunks(p, j, q, 3, 3);
+      if (two) whole >= 4 ? some_chunks(p, j + SPAN, q, 4, 4) : some_chunks(p, j + SPAN, q, 3, 3);
+    } else if (whole == 2) {
+      count = two ? some_chunks(p, j, q, 2, 4) : some_chunks(p, j, q, 2, 2);
+    } else {
+      count = two ? some_chunks(p, j, q, 1, 2) : some_chunks(p, j, q, 1, 1);
+    }
   }
 }
 
 static void one_row(const pass *p, int64_t n) {
   int64_t j = 0;
-  for (; j + 3 * SPAN <= n; j += 3 * SPAN) wide_columns(p, j, 3, 1);
-  for (; j + SPAN <= n; j += SPAN) narrow_columns(p, j);
-  if (j < n) narrow_columns(p, n - SPAN);
+  if (clashes(p->col))
+    for (; j + 2 * SPAN <= n; j += 2 * SPAN) narrow_columns(p, j, 1);
+  else
+    for (; j + 3 * SPAN <= n; j += 3 * SPAN) wide_columns(p, j, 3, 1);
+  for (; j + SPAN <= n; j += SPAN) narrow_columns(p, j, 0);
+  if (j < n) narrow_columns(p, n - SPAN, 0);
 }
 
 /* All columns, `spans` spans at a time. The last ones overlap those before them; what is done twice has the same
