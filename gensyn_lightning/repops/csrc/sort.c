@@ -146,6 +146,8 @@ static int64_t rank_of_mode(const sort_job *j, const void *x, const void *item) 
   return best;
 }
 
+static double canonical_double(double v) { return v != v ? __builtin_nan("") : v; }
+
 /* Write k elements, those of `item` from number `from` on. */
 static void put(const sort_job *j, int64_t row, const void *x, const void *item, int64_t from, char *made) {
   const view *values = &j->l->view[0], *places = &j->l->view[1];
@@ -153,7 +155,8 @@ static void put(const sort_job *j, int64_t row, const void *x, const void *item,
   for (int64_t i = 0; i < j->k; i++) {
     int64_t at = place_of(j, item, from + i);
     to[i * step] = at;
-    if (j->kind == 'f') ((float *)made)[i] = ((const float *)x)[at];
+    if (j->kind == 'f') ((float *)made)[i] = canonical1(((const float *)x)[at]);
+    else if (j->kind == 'd') ((double *)made)[i] = canonical_double(((const double *)x)[at]);
     else ((uint64_t *)made)[i] = ((const uint64_t *)x)[at];
   }
   char *out = (char *)j->data[0] + offset_of(values, row) * item_bytes(values->dtype);
