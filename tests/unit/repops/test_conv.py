@@ -286,7 +286,7 @@ def builds() -> list[library.Library]:
         if (path := folder / f"libgensyn_repops-{isa}.so").exists()
     ]
     for each in found:
-        each.use_threads_of(registry._openmp())
+        each.use_threads_of(registry.openmp())
     return found
 
 

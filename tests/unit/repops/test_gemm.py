@@ -54,7 +54,7 @@ class Layout(ctypes.Structure):
 def builds() -> Iterator[list[Library]]:
     loaded = [Library(FOLDER / f"libgensyn_repops-{isa}.so", isa) for isa in BUILDS]
     for each in loaded:
-        each.use_threads_of(registry._openmp())
+        each.use_threads_of(registry.openmp())
     before = torch.get_num_threads()
     yield loaded
     torch.set_num_threads(before)
