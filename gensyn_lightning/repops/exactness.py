@@ -174,6 +174,23 @@ COMPOSITE: dict[str, str] = {
 }
 
 
+# Dispatch keys of tensors that are no plain arrays: nothing of ours knows how they are laid out.
+FORMATS = {
+    "SparseCPU": "sparse",
+    "SparseCsrCPU": "sparse",
+    "NestedTensorCPU": "nested",
+    "MkldnnCPU": "mkldnn",
+    "QuantizedCPU": "quantized",
+}
+# What may still be asked of such a tensor, or done with it: nothing is computed or converted.
+OF_ANY_FORMAT = """
+    _dimI _dimV _indices _nnz _nested_tensor_size _nested_tensor_storage_offsets
+    _nested_tensor_strides _pin_memory _values alias ccol_indices clone col_indices crow_indices
+    dense_dim detach empty.memory_format empty_like indices is_coalesced is_pinned is_same_size
+    row_indices sparse_dim values
+    """
+
+
 def class_of(name: str) -> Class:
     """Return the class of an overload, named `add.Tensor` or, for a default overload, `relu`."""
     return Class.COVERED if name in load_all() or name in COMPOSED else listed(name)
@@ -204,6 +221,12 @@ def operators() -> tuple[str, ...]:
 def refused() -> tuple[str, ...]:
     """Return every overload that is refused whatever it is called with."""
     return tuple(each for each in operators() if class_of(each) is Class.REFUSED)
+
+
+@cache
+def refused_for(key: str) -> tuple[str, ...]:
+    """Return every overload that is refused for tensors of a format, named by dispatch key."""
+    return tuple(sorted(_registered(key).difference(OF_ANY_FORMAT.split())))
 
 
 @cache

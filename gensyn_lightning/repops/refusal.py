@@ -28,6 +28,7 @@ def install(target: Any) -> list[Any]:
         target.impl(name, Refusal(f"aten::{name}"), "CPU")
     for name in exactness.guarded():
         target.impl(name, Guard(name), "CPU")
+    _install_for_formats(target)
     others: dict[str, Any] = {}
     try:
         for name in foreign():
@@ -40,6 +41,16 @@ def install(target: Any) -> list[Any]:
             each._destroy()
         raise
     return list(others.values())
+
+
+def _install_for_formats(target: Any) -> None:
+    """Register refusals for tensors that are no plain arrays, which other kernels compute."""
+    for key, kind in exactness.FORMATS.items():
+        reason = NotReproducible(
+            f"{kind} tensors have no reproducible definition", hint=hint_for(f"_{kind}_")
+        )
+        for name in exactness.refused_for(key):
+            target.impl(name, Refusal(f"aten::{name}", key, reason), key)
 
 
 def foreign() -> list[str]:
@@ -86,16 +97,20 @@ def note(error: NotReproducible) -> bool:
 class Refusal:
     """Stands where an operator's kernel was, and raises, or notes that it should."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, key: str = "CPU", reason: NotReproducible | None = None) -> None:
         self.name = self.__name__ = name
-        self._stock = None if _noted is None else torch.library.get_kernel(name, "CPU")
+        self._reason = reason
+        self._keys = torch._C.DispatchKeySet(torch._C._dispatch_key_parse(key))
+        self._stock = None
+        if _noted is not None and key in torch._C.DispatchKey.__members__:
+            self._stock = torch.library.get_kernel(name, key)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Raise `NotReproducible` for this call, or note it and have stock torch compute."""
-        error = refused(self.name, types_of([*args, *kwargs.values()]))
+        error = refused(self.name, types_of([*args, *kwargs.values()]), self._reason)
         if self._stock is None or not note(error):
             raise error
-        return self._stock.call_boxed(_CPU, *args, **kwargs)
+        return self._stock.call_boxed(self._keys, *args, **kwargs)
 
 
 class Guard:

@@ -183,3 +183,15 @@ def test_all_that_is_not_covered_can_be_noted_in_one_run() -> None:
     assert ["bessel_j0" in str(noted[0]), "bessel_j1" in str(noted[1])] == [True, True]
     with registry.reproducible(), pytest.raises(NotReproducible):
         torch.special.bessel_j0(x)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")
+def test_tensors_of_other_formats_are_refused_by_name() -> None:
+    dense = torch.randn(3, 3)
+    sparse = dense.to_sparse()
+    assert "aten::mm: sparse tensors have no" in message_of(lambda: sparse @ dense)
+    assert "aten::add_.Tensor: sparse" in message_of(lambda: torch.zeros(3, 3).add_(sparse))
+    assert "aten::sin: sparse" in message_of(lambda: sparse.sin())
+    bag = torch.nn.Embedding(5, 3, sparse=True)
+    text = message_of(lambda: bag(torch.tensor([1, 2])).sum().backward())
+    assert "nn.Embedding(sparse=False)" in text
