@@ -16,6 +16,7 @@ import torch
 
 from gensyn_lightning.errors import NotReproducible
 from gensyn_lightning.repops.dtype import Dtype
+from gensyn_lightning.repops.hints import COMPLEX
 from gensyn_lightning.repops.plan import Key, Operand, Plan, Scalar, Tensor
 
 DTYPES = {
@@ -75,6 +76,10 @@ def in_order(
 
 def key_of(words: Sequence[bool], values: Sequence[Any]) -> tuple[Any, ...]:
     """Return what a plan for these values depends on; not the numbers that are `words`."""
+    return (torch.get_default_dtype(), *_parts(words, values))
+
+
+def _parts(words: Sequence[bool], values: Sequence[Any]) -> tuple[Any, ...]:
     key: list[Any] = []
     for word, value in zip(words, values, strict=True):
         if isinstance(value, torch.Tensor):
@@ -82,7 +87,7 @@ def key_of(words: Sequence[bool], values: Sequence[Any]) -> tuple[Any, ...]:
         elif value is None:
             key.append(None)
         elif isinstance(value, list | tuple):
-            key.append(key_of((False,) * len(value), value))
+            key.append(_parts((False,) * len(value), value))
         elif isinstance(value, torch.Generator) or (word and isinstance(value, float | int)):
             key.append(type(value))
         else:
@@ -169,6 +174,8 @@ class Reader:
             return self._list(at, value)
         if isinstance(value, torch.Generator):
             return Key(at)
+        if isinstance(value, complex):
+            raise NotReproducible("complex numbers have no reproducible definition", hint=COMPLEX)
         if argument.is_scalar and isinstance(value, float | int):
             kind = "d" if isinstance(value, float) else "b" if isinstance(value, bool) else "i"
             return Scalar(at, kind)
@@ -184,6 +191,8 @@ class Reader:
         return made
 
     def _tensor(self, value: torch.Tensor, argument: tuple[int, int]) -> Operand:
+        if value.is_complex():
+            raise NotReproducible("complex numbers have no reproducible definition", hint=COMPLEX)
         kind = DTYPES.get(value.dtype)
         if kind is None or value.layout is not torch.strided or value.device.type != "cpu":
             raise NotReproducible(

@@ -8,7 +8,11 @@ from gensyn_lightning.errors import NotReproducible
 from gensyn_lightning.repops.coverage import covers
 from gensyn_lightning.repops.dtype import Dtype
 from gensyn_lightning.repops.mapping import map_elements
-from gensyn_lightning.repops.operators.promotion import common_dtype, laid_out_like
+from gensyn_lightning.repops.operators.promotion import (
+    common_dtype,
+    default_dtype,
+    laid_out_like,
+)
 from gensyn_lightning.repops.plan import Exact, Operand, Plan, Scalar, WordSource, broadcast
 from gensyn_lightning.repops.programs import arithmetic
 from gensyn_lightning.repops.word import Definition
@@ -28,7 +32,7 @@ def elementwise(
     """Make a function of values of one type, broadcast together, the operator's only result.
 
     Values decide the result's type, parameters do not. A function of integers is torch's own
-    business, unless `integers` says that it takes them as numbers of binary32.
+    business, unless `integers` says that it takes them as numbers of the default type.
     """
     out = result_of(plan, *values, integers=integers)
     apply(plan, programs, out, values, parameters)
@@ -41,7 +45,7 @@ def result_of(plan: Plan, *values: Value, integers: bool = False) -> Operand:
     if not dtype.is_floating:
         if not integers:
             raise Exact
-        dtype = Dtype.F32
+        dtype = default_dtype()
     shape = broadcast(*(each.shape for each in values if isinstance(each, Operand)))
     return laid_out_like(plan, shape, dtype, *values)
 

@@ -15,7 +15,10 @@ from gensyn_lightning.repops.plan import (
 )
 from gensyn_lightning.repops.stage import Shape
 
-_NUMBERS = {"d": Dtype.F32, "i": Dtype.I64, "b": Dtype.BOOL}
+
+def default_dtype() -> Dtype:
+    """Return the type of floating-point numbers, and of integers where a function needs those."""
+    return DTYPES[torch.get_default_dtype()]
 
 
 def common_dtype(*values: Operand | Scalar) -> Dtype:
@@ -27,7 +30,7 @@ def common_dtype(*values: Operand | Scalar) -> Dtype:
     groups = [
         [each.dtype for each in values if isinstance(each, Operand) and each.rank],
         [each.dtype for each in values if isinstance(each, Operand) and not each.rank],
-        [_NUMBERS[each.kind] for each in values if isinstance(each, Scalar)],
+        [_type_of(each) for each in values if isinstance(each, Scalar)],
     ]
     result: Dtype | None = None
     for group in groups:
@@ -38,6 +41,12 @@ def common_dtype(*values: Operand | Scalar) -> Dtype:
     if result is None:
         raise ValueError("nothing has no type")
     return result
+
+
+def _type_of(number: Scalar) -> Dtype:
+    if number.kind == "d":
+        return default_dtype()
+    return Dtype.I64 if number.kind == "i" else Dtype.BOOL
 
 
 def promoted(a: Dtype, b: Dtype) -> Dtype:

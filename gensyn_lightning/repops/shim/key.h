@@ -1,8 +1,8 @@
 /* What a plan depends on, read off an operator's arguments: the key that plans are found by.
  *
  * Two calls with equal keys get the same plan, so everything a lowering can see is in it: shapes, strides, types, whole
- * numbers, and whether a tensor that is written shares memory with another. Values of tensors and of numbers that are handed on as
- * words are not.
+ * numbers, the default type, and whether a tensor that is written shares memory with another. Values of tensors, and of
+ * numbers that are handed on as words, are not.
  */
 #ifndef REPOPS_SHIM_KEY_H
 #define REPOPS_SHIM_KEY_H

@@ -7,6 +7,7 @@
  * Looking up takes no lock, so that a fork at any moment leaves nothing locked.
  */
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <c10/core/DefaultDtype.h>
 #include <torch/library.h>
 
 #include <atomic>
@@ -132,6 +133,7 @@ void Operator::call(c10::DispatchKeySet keys, torch::jit::Stack *stack) {
 }
 
 bool Operator::describe(Key &key, Arguments values) const {
+  key.push_back(static_cast<int64_t>(c10::get_default_dtype_as_scalartype()));
   if (writes_) key.push_back(overlaps(values, arguments_, elementwise_));
   for (size_t i = 0; i < values.size(); i++) {
     if (!append(key, values[i], arguments_[i].word)) return false;
