@@ -135,4 +135,6 @@ class ProgramError(GensynError):
 
 
 class NotReproducible(GensynError):
-    """An operator that has no reproducible definition."""
+    """An operator that has no reproducible definition; `told` once it says which, and where."""
+
+    told = False

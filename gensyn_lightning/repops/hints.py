@@ -6,6 +6,11 @@ from fnmatch import fnmatchcase
 
 GENERAL = 'write it with operators that are covered, or train with numerics="native"'
 
+COMPLEX = (
+    "keep real and imaginary parts in two real tensors; a Fourier transform, or a layer of complex "
+    "numbers, is a few products with real matrices"
+)
+
 # The first pattern that fits an operator's name, without its overload, decides.
 _HINTS: tuple[tuple[str, str], ...] = (
     (
@@ -30,7 +35,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
         "torch.linalg.eigh for symmetric matrices, torch.linalg.svd for others",
     ),
     ("linalg_ldl*", "torch.linalg.cholesky for positive-definite matrices, lu_factor for others"),
-    ("polar* view_as_complex*", "keep real and imaginary parts in two real tensors"),
+    ("polar* view_as_complex*", COMPLEX),
     (
         "_transformer_encoder_layer_fwd _native_multi_head_attention _transform_bias*",
         "call torch.backends.mha.set_fastpath_enabled(False)",

@@ -94,6 +94,11 @@ def note(error: NotReproducible) -> bool:
     return _noted is not None
 
 
+def is_noting() -> bool:
+    """Return whether refusals are noted."""
+    return _noted is not None
+
+
 class Refusal:
     """Stands where an operator's kernel was, and raises, or notes that it should."""
 
@@ -142,7 +147,9 @@ def refused(name: str, types: str, error: NotReproducible | None = None) -> NotR
     reason = "has no reproducible definition" if error is None else error.args[0]
     hint = error.hint if error is not None and error.hint else hint_for(name.partition("::")[2])
     parts = [f"{name} {reason}" if error is None else f"{name}: {reason}", types, where()]
-    return NotReproducible(", ".join(each for each in parts if each), hint=hint)
+    told = NotReproducible(", ".join(each for each in parts if each), hint=hint)
+    told.told = True
+    return told
 
 
 def types_of(values: Iterable[Any]) -> str:

@@ -19,6 +19,7 @@ import torch
 from gensyn_lightning.errors import NotReproducible
 from gensyn_lightning.repops import library, refusal
 from gensyn_lightning.repops.arguments import Reader, arguments_of, in_order, key_of, overlaps
+from gensyn_lightning.repops.composition import telling
 from gensyn_lightning.repops.coverage import COMPOSED, Covered, WrongShape, plan_for
 from gensyn_lightning.repops.executor import Ready
 from gensyn_lightning.repops.library import Library
@@ -89,8 +90,9 @@ def _put_in_place(kernels: Library | None, stack: ExitStack) -> None:
         for each in operators:
             target.impl(each.name, each, "CPU")  # type: ignore[no-untyped-call]
         for name, function in COMPOSED.items():
-            for key in _keys_of(name):
-                target.impl(name, function, key)  # type: ignore[no-untyped-call]
+            composed = [(key, telling(name, function, key)) for key in _keys_of(name)]
+            for key, run in composed:
+                target.impl(name, run, key)  # type: ignore[no-untyped-call]
         for other in refusal.install(target):
             stack.callback(other._destroy)
     if kernels is not None and between is not None:
@@ -174,6 +176,10 @@ class Operator:
                 found = self._ready[key] = self._make(values, apart)
             except WrongShape as wrong:
                 found = self._ready[key] = wrong.with_traceback(None)
+            except NotReproducible as error:
+                if not refusal.note(error):
+                    raise
+                return self._call_stock(values)
         if isinstance(found, WrongShape):
             _resize(found, values)
             return self._run(values, as_called=False)
@@ -185,14 +191,17 @@ class Operator:
         """Call torch's own kernel; it takes tensors where a number was passed for one."""
         given = {
             each.name: torch.tensor(value)
-            if each.is_tensor and isinstance(value, float | int)
+            if each.is_tensor and isinstance(value, complex | float | int)
             else value
             for each, value in zip(self._arguments, values, strict=True)
         }
         return self.stock.call_boxed(_CPU, **given)
 
     def _make(self, values: Sequence[Any], apart: bool) -> Ready | None:
-        """Return the plan for a call, or None if stock torch computes it exactly."""
+        """Return the plan for a call, or None if stock torch computes it exactly.
+
+        Raise `NotReproducible`, with the place of the call, if there is no plan.
+        """
         if len(self._ready) >= _PLANS_MAX:
             self._ready.clear()
         try:
@@ -202,10 +211,8 @@ class Operator:
         except Exact:
             return None
         except NotReproducible as error:
-            told = refusal.refused(f"aten::{self.name}", refusal.types_of(values), error)
-            if not refusal.note(told):
-                raise told from error
-            return None
+            types = refusal.types_of(values)
+            raise refusal.refused(f"aten::{self.name}", types, error) from error
         reader.plan.results = reader.plan.results[: self._returns]
         return Ready(reader.plan, self._kernels)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from gensyn_lightning.errors import NotReproducible
 from gensyn_lightning.repops.coverage import covers
 from gensyn_lightning.repops.operators.pointwise import (
     Programs,
@@ -115,8 +114,6 @@ def pow_number(plan: Plan, self: Operand, exponent: float) -> None:
     """
     if not self.dtype.is_floating and isinstance(exponent, int):
         raise Exact
-    if isinstance(exponent, complex):
-        raise NotReproducible("a complex exponent", hint="use a real one")
     special = _POWERS.get(float(exponent))
     if special is not None:
         elementwise(plan, special, self, integers=True)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gensyn_lightning.errors import NotReproducible
 from gensyn_lightning.repops.coverage import composed
+from gensyn_lightning.repops.hints import COMPLEX
 
 # Chebyshev series: of exp(-x) i0(x) and exp(-x) i1(x) / x in x / 4 - 1 up to 8, and of
 # sqrt(x) exp(-x) i0(x), and i1, in 16 / x - 1 from there on.
@@ -182,7 +183,7 @@ def special_log_ndtr(self: Tensor) -> Tensor:
 def angle(self: Tensor) -> Tensor:
     """Return pi for negative numbers, else 0."""
     if self.is_complex():
-        raise NotReproducible("angle of complex numbers is not defined", hint="use real numbers")
+        raise NotReproducible("the angle of complex numbers is not defined", hint=COMPLEX)
     x = self if self.is_floating_point() else self.to(torch.get_default_dtype())
     found = torch.where(x < 0, torch.full_like(x, math.pi), torch.zeros_like(x))
     return torch.where(x.isnan(), torch.full_like(x, math.nan), found)

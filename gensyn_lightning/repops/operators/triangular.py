@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gensyn_lightning.errors import NotReproducible
 from gensyn_lightning.repops.coverage import composed
+from gensyn_lightning.repops.hints import COMPLEX
 from gensyn_lightning.repops.plan import broadcast
 
 
@@ -23,7 +24,7 @@ def wide(name: str, *tensors: Tensor) -> list[Tensor]:
         raise RuntimeError(f"{name}: Expected A and B to have the same dtype")
     for each in tensors:
         if each.is_complex():
-            raise NotReproducible(f"{name} of complex tensors is not defined", hint="use reals")
+            raise NotReproducible(f"{name} of complex tensors is not defined", hint=COMPLEX)
         if not each.is_floating_point():
             raise RuntimeError(f"{name}: Expected a floating point tensor, got {each.dtype}")
     return [each.double() for each in tensors]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import time
 import warnings
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -195,3 +196,59 @@ def test_tensors_of_other_formats_are_refused_by_name() -> None:
     bag = torch.nn.Embedding(5, 3, sparse=True)
     text = message_of(lambda: bag(torch.tensor([1, 2])).sum().backward())
     assert "nn.Embedding(sparse=False)" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("angle", lambda: torch.angle(torch.complex(torch.ones(2), torch.ones(2)))),
+        ("linalg_inv", lambda: torch.linalg.inv(torch.eye(3, dtype=torch.complex64))),
+    ],
+)
+def test_what_a_composed_operator_refuses_names_it_and_the_line(
+    name: str, call: Callable[[], object]
+) -> None:
+    text = message_of(call)
+    assert f"aten::{name}" in text
+    assert "called with complex64" in text
+    assert f"at {__file__}:{call.__code__.co_firstlineno}" in text
+    assert text.count("aten::") == 1
+    with refusal.noting() as noted, registry.reproducible():
+        found = call()
+    assert str(noted[0]).startswith(f"aten::{name}")
+    assert torch.equal(found, call())  # type: ignore[arg-type]
+
+
+def test_what_an_operator_inside_of_a_composed_one_refuses_is_told_once() -> None:
+    x = torch.ones(3, dtype=torch.complex64)
+    text = message_of(torch.linalg.cross, x, x)
+    assert text.count("aten::") == text.count(f"at {__file__}") == 1
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: torch.ones(3) * 1j,
+        lambda: torch.ones(3) + 1j,
+        lambda: torch.arange(3.0) ** 1j,
+        lambda: torch.ones(3).to(torch.complex64),
+        lambda: torch.fft.fft2(torch.ones(3, 3)).real,
+    ],
+)
+def test_complex_numbers_are_refused_as_such(call: Callable[[], object]) -> None:
+    text = message_of(call)
+    assert "complex numbers have no reproducible definition" in text
+    assert "imaginary parts in two real tensors" in text
+    assert "Fourier" in text
+    with refusal.noting() as noted, registry.reproducible():
+        call()
+    assert noted
+
+
+def test_what_was_noted_once_is_refused_and_noted_again() -> None:
+    x = torch.ones(3)
+    with refusal.noting() as noted, registry.reproducible():
+        for _ in range(2):
+            x.to(torch.complex64)
+    assert len(noted) == 2
+    message_of(x.to, torch.complex64)
