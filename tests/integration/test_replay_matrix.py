@@ -307,7 +307,8 @@ def test_a_program_is_loaded_once_for_many_segments(made: Program) -> None:
         return {
             each.pid
             for parent in psutil.Process().children()
-            if "gensyn_lightning.node.zygote" in parent.cmdline()
+            if parent.status() != psutil.STATUS_ZOMBIE
+            and "gensyn_lightning.node.zygote" in parent.cmdline()
             for each in parent.children()
         }
 
