@@ -35,7 +35,8 @@ _ERRORS: dict[int, tuple[type[Exception], str]] = {
 class Ready:
     """A plan with all prepared that is the same for every call.
 
-    `address` is where it lies in C's form; None if it is run by the reference.
+    `address` is where it lies in C's form; None if it is run by the reference. `name` is the
+    operator's, for errors.
     """
 
     __slots__ = (
@@ -47,11 +48,12 @@ class Ready:
         "address",
         "compiled",
         "kernels",
+        "name",
         "plan",
     )
 
-    def __init__(self, plan: Plan, kernels: Library | None) -> None:
-        self.plan, self.kernels = plan, kernels
+    def __init__(self, plan: Plan, kernels: Library | None, name: str = "") -> None:
+        self.plan, self.kernels, self.name = plan, kernels, name
         self.compiled: CompiledPlan | None = None if kernels is None else kernels.compile(plan)
         self.address = None if self.compiled is None else ctypes.addressof(self.compiled)
         self._tensors: list[tuple[int | None, Any, Any, Any]] = [
@@ -84,7 +86,7 @@ class Ready:
             status = self.kernels.run(self.address, base, laid)
             if status:
                 kind, message = _ERRORS[status]
-                raise kind(message)
+                raise kind(f"{self.name}: {message}" if self.name else message)
         if self._slot is not None:
             return tensors[self._slot]
         made = [_result(each, tensors) for each in self.plan.results]

@@ -214,7 +214,7 @@ class Operator:
             types = refusal.types_of(values)
             raise refusal.refused(f"aten::{self.name}", types, error) from error
         reader.plan.results = reader.plan.results[: self._returns]
-        return Ready(reader.plan, self._kernels)
+        return Ready(reader.plan, self._kernels, f"aten::{self.name}")
 
 
 def _resize(wrong: WrongShape, values: Sequence[Any]) -> None:

@@ -24,36 +24,42 @@ Terms = dict[str, Definition]
 @covers("amax", out="amax.out")
 def amax(plan: Plan, self: Operand, dim: Dims, keepdim: bool) -> None:
     """Return the largest along `dim`."""
+    _refuse_empty("amax()", self, dim)
     plan.returns(extreme(plan, programs.largest, self, dims_of(self, dim), keepdim))
 
 
 @covers("amin", out="amin.out")
 def amin(plan: Plan, self: Operand, dim: Dims, keepdim: bool) -> None:
     """Return the smallest along `dim`."""
+    _refuse_empty("amin()", self, dim)
     plan.returns(extreme(plan, programs.smallest, self, dims_of(self, dim), keepdim))
 
 
 @covers("max", out="max.unary_out")
 def max_all(plan: Plan, self: Operand) -> None:
     """Return the largest of all elements."""
+    _refuse_empty("max()", self, None)
     amax(plan, self, None, False)
 
 
 @covers("min", out="min.unary_out")
 def min_all(plan: Plan, self: Operand) -> None:
     """Return the smallest of all elements."""
+    _refuse_empty("min()", self, None)
     amin(plan, self, None, False)
 
 
 @covers("max.dim", out="max.dim_max")
 def max_dim(plan: Plan, self: Operand, dim: int, keepdim: bool) -> None:
     """Return the largest along `dim` and its place."""
+    _refuse_empty("max()", self, dims_of(self, dim))
     plan.returns(*with_place(plan, programs.largest, self, dim, keepdim))
 
 
 @covers("min.dim", out="min.dim_min")
 def min_dim(plan: Plan, self: Operand, dim: int, keepdim: bool) -> None:
     """Return the smallest along `dim` and its place."""
+    _refuse_empty("min()", self, dims_of(self, dim))
     plan.returns(*with_place(plan, programs.smallest, self, dim, keepdim))
 
 
@@ -61,6 +67,12 @@ def min_dim(plan: Plan, self: Operand, dim: int, keepdim: bool) -> None:
 def aminmax(plan: Plan, self: Operand, dim: int | None, keepdim: bool) -> None:
     """Return the smallest and the largest along `dim`."""
     dims = dims_of(self, dim)
+    if dim is None and numel(self.shape) == 0:
+        raise RuntimeError(
+            "aminmax(): cannot compute aminmax over an empty dimension as the operation has no "
+            "identity."
+        )
+    _refuse_empty("aminmax", self, dims)
     pair = (programs.smallest, programs.largest)
     plan.returns(*[extreme(plan, each, self, dims, keepdim) for each in pair])
 
@@ -77,12 +89,23 @@ def aminmax_dim(plan: Plan, self: Operand, dim: int, keepdim: bool) -> None:
     aminmax(plan, self, dim, keepdim)
 
 
+def _refuse_empty(name: str, self: Operand, dim: Dims) -> None:
+    """Raise what torch raises where there is no largest or smallest element."""
+    named = [dim] if isinstance(dim, int) else list(dim or [])
+    if not named and numel(self.shape) == 0:
+        raise RuntimeError(
+            f"{name}: Expected reduction dim to be specified for input.numel() == 0. Specify the "
+            "reduction dim with the 'dim' argument."
+        )
+    for each in named:
+        if -self.rank <= each < self.rank and self.shape[each] == 0:
+            raise IndexError(f"{name}: Expected reduction dim {each} to have non-zero size.")
+
+
 def extreme(plan: Plan, term: Terms, self: Operand, dims: Sequence[int], keepdim: bool) -> Operand:
     """Return the extreme along `dims`, which must not be empty."""
     if not self.dtype.is_floating:
         raise Exact
-    if numel([self.shape[each] for each in dims]) == 0:
-        raise IndexError("the largest or smallest of no elements: the dimension has size 0")
     out = plan.result(reduced_shape(self.shape, dims, keepdim=keepdim), self.dtype)
     return reduce(plan, term[self.dtype.kind * 2], [self], dims, out=out)
 

@@ -8,6 +8,7 @@ from torch.nn import functional as F  # noqa: N812 - everybody's name for it
 
 from gensyn_lightning.repops import library, registry
 from gensyn_lightning.repops.registry import reproducible
+from gensyn_lightning.repops.shim import loader
 
 REDUCTIONS = ["none", "mean", "sum"]
 
@@ -53,6 +54,17 @@ def test_probabilities_may_be_targets() -> None:
 def test_a_target_that_names_no_class_is_an_error(target: int) -> None:
     with reproducible(), pytest.raises(IndexError):
         F.nll_loss(torch.randn(2, 4), torch.tensor([0, target]))
+
+
+def test_the_error_about_a_class_names_the_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = torch.randn(2, 4), torch.tensor([0, 4])
+    for dispatch in ("shim", "python"):
+        if dispatch == "python":
+            monkeypatch.setattr(loader, "load", lambda: None)
+        with reproducible():
+            for _ in range(2):
+                with pytest.raises(IndexError, match=r"aten::nll_loss_forward.*: index out of"):
+                    F.nll_loss(x, y)
 
 
 def test_kernels_compute_what_the_stages_say(monkeypatch: pytest.MonkeyPatch) -> None:
