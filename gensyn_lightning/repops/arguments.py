@@ -117,6 +117,44 @@ def overlaps(
     return _meet(sorted(_extents(arguments, values), key=lambda each: each[:2]), elementwise)
 
 
+def overlaps_partly(arguments: Sequence[Argument], values: Sequence[Any]) -> bool:
+    """Return whether a tensor that is written shares a part of its memory with one that is read.
+
+    As torch counts it before it works place by place: only tensors without gaps count, and the
+    very same places in the same order are no part. Tensors in lists are left out.
+    """
+    pairs = [
+        (value, argument.is_written)
+        for argument, value in zip(arguments, values, strict=True)
+        if isinstance(value, torch.Tensor) and value.numel() and _without_gaps(value)
+    ]
+    return any(
+        _meet_partly(target, source)
+        for target, is_written in pairs
+        if is_written
+        for source, is_target in pairs
+        if not is_target
+    )
+
+
+def _meet_partly(a: torch.Tensor, b: torch.Tensor) -> bool:
+    first, second = _span(a), _span(b)
+    if first == second:
+        return a.stride() != b.stride()
+    return first[0] < second[1] and second[0] < first[1]
+
+
+def _without_gaps(value: torch.Tensor) -> bool:
+    """Return whether a tensor's elements fill the memory they span, each place once."""
+    expected = 1
+    for step, size in sorted(zip(value.stride(), value.shape, strict=True)):
+        if size > 1:
+            if step != expected:
+                return False
+            expected *= size
+    return True
+
+
 def _span(value: torch.Tensor) -> tuple[int, int]:
     begin = value.data_ptr()
     if value.is_contiguous():

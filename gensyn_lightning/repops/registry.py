@@ -18,7 +18,14 @@ import torch
 
 from gensyn_lightning.errors import NotReproducible
 from gensyn_lightning.repops import library, refusal
-from gensyn_lightning.repops.arguments import Reader, arguments_of, in_order, key_of, overlaps
+from gensyn_lightning.repops.arguments import (
+    Reader,
+    arguments_of,
+    in_order,
+    key_of,
+    overlaps,
+    overlaps_partly,
+)
 from gensyn_lightning.repops.composition import telling
 from gensyn_lightning.repops.coverage import COMPOSED, Covered, WrongShape, plan_for
 from gensyn_lightning.repops.executor import Ready
@@ -37,6 +44,8 @@ _installed: list[ExitStack] = []
 _operators: dict[str, Operator] = {}
 _depth = 0
 _UNKNOWN: Any = object()
+# Torch lets these work place by place on memory that is partly their own.
+_UNCHECKED = {"log_sigmoid_forward.output", "threshold.out", "threshold_backward.grad_input"}
 
 
 @contextmanager
@@ -133,6 +142,7 @@ class Operator:
         self._words = [each.is_scalar for each in self._arguments]
         self._written = [each.is_written for each in self._arguments]
         self._writes = any(self._written)
+        self._checks_overlap = covered.elementwise and self.name not in _UNCHECKED
         self._returns = len(overload._schema.returns)
         self._ready: dict[Any, Ready | WrongShape | None] = {}
         self._kernels: Library | None = None
@@ -168,7 +178,7 @@ class Operator:
         key = key_of(self._words, values)
         apart = True
         if self._writes:
-            apart = not overlaps(self._arguments, values, self._covered.elementwise)
+            apart = self._are_apart(values)
             key = (apart, *key)
         found = self._ready.get(key, _UNKNOWN)
         if found is _UNKNOWN:
@@ -186,6 +196,17 @@ class Operator:
         if as_called and self._shim is not None:
             self._shim.learn(self.handle, None if found is None else found.address)
         return self._call_stock(values) if found is None else found.run(values)
+
+    def _are_apart(self, values: Sequence[Any]) -> bool:
+        """Return whether nothing that is written shares memory; raise where torch does."""
+        apart = not overlaps(self._arguments, values, self._covered.elementwise)
+        if not apart and self._checks_overlap and overlaps_partly(self._arguments, values):
+            raise RuntimeError(
+                "unsupported operation: some elements of the input tensor and the written-to "
+                "tensor refer to a single memory location. Please clone() the tensor before "
+                "performing the operation."
+            )
+        return apart
 
     def _call_stock(self, values: Sequence[Any]) -> Any:
         """Call torch's own kernel; it takes tensors where a number was passed for one."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
+
 from gensyn_lightning.repops.coverage import covers
 from gensyn_lightning.repops.operators.pointwise import (
     Parameter,
@@ -38,7 +42,21 @@ def huber_loss(plan: Plan, self: Operand, target: Operand, reduction: int, delta
     _reduced(plan, pointwise_loss.huber_error, [self, target], reduction, [delta])
 
 
-@covers("binary_cross_entropy", out="binary_cross_entropy.out")
+def _shares(values: list[Any]) -> list[Any]:
+    """Return the arguments; raise what torch raises unless inputs and targets are in [0, 1].
+
+    The input is passed on as another view, so that every call comes here, and none is left to the
+    shim, which knows plans and no values.
+    """
+    for name, each in zip(("input", "target"), values, strict=False):
+        if each.is_floating_point() and each.numel():
+            low, high = torch.aminmax(each)
+            if not (low >= 0 and high <= 1):
+                raise RuntimeError(f"all elements of {name} should be between 0 and 1")
+    return [values[0].detach(), *values[1:]]
+
+
+@covers("binary_cross_entropy", out="binary_cross_entropy.out", prepare=_shares)
 def binary_cross_entropy(
     plan: Plan, self: Operand, target: Operand, weight: Operand | None, reduction: int
 ) -> None:

@@ -93,26 +93,29 @@ def test_the_same_view_may_be_read_and_written(path):
     assert torch.equal(a, torch.arange(5.0) ** 4)
 
 
-def test_a_written_tensor_that_overlaps_another_is_written_as_if_it_did_not(path):
+def test_a_written_tensor_with_gaps_that_overlaps_another_is_written_as_if_it_did_not(path):
     for _ in range(2):
-        a = torch.arange(8.0)
-        expected = torch.arange(8.0)
-        expected[1:] *= expected[:-1].clone()
+        a = torch.arange(16.0).view(4, 4)
+        expected = a.clone()
+        expected[:, 1:] *= a[:, :-1]
         with reproducible():
-            a[1:].mul_(a[:-1])
+            a[:, 1:].mul_(a[:, :-1])
             assert torch.equal(a, expected)
-            b = torch.arange(8.0)
-            torch.mul(b[:-1], b[:-1], out=b[1:])
-        assert torch.equal(b[1:], torch.arange(7.0) ** 2)
+            b = torch.arange(16.0).view(4, 4)
+            torch.mul(b[:, :-1], b[:, :-1], out=b[:, 1:])
+        assert torch.equal(b[:, 1:], torch.arange(16.0).view(4, 4)[:, :-1] ** 2)
 
 
 def test_overlap_is_seen_anew_in_every_call(path):
+    columns = torch.arange(16.0).view(4, 4)
     with reproducible():
-        apart, other = torch.arange(1.0, 8.0), torch.arange(7.0)
-        apart.mul_(other)
-        a = torch.arange(8.0)
-        a[1:].mul_(a[:-1])
-    assert torch.equal(a[1:], apart)
+        apart, other = columns.clone(), columns.clone()
+        apart[:, 1:].mul_(other[:, :-1])
+        a = columns.clone()
+        a[:, 1:].mul_(a[:, :-1])
+        assert torch.equal(a, apart)
+        with pytest.raises(RuntimeError, match="single memory location"):
+            a.view(-1)[1:].mul_(a.view(-1)[:-1])
 
 
 def test_a_tensor_that_overlaps_itself_is_not_written(path):
@@ -228,3 +231,44 @@ def test_nothing_is_said_about_overriding():
         [sys.executable, "-W", "ignore:no compiled", "-c", code], capture_output=True, check=True
     )
     assert done.stderr == b""
+
+
+INDEX = torch.arange(8)
+SHARING = {
+    "add_": lambda b: b[1:].add_(b[:-1]),
+    "lerp_": lambda b: b[1:].lerp_(b[:-1], 0.5),
+    "copy_": lambda b: b[1:].copy_(b[:-1]),
+    "exp": lambda b: torch.exp(b[:-1], out=b[1:]),
+    "clamp": lambda b: torch.clamp(b[:-1], min=0.5, out=b[1:]),
+    "index_add_": lambda b: b[1:].index_add_(0, INDEX, b[:-1]),
+    "index_copy_": lambda b: b[1:].index_copy_(0, INDEX, b[:-1]),
+    "index_put_": lambda b: b[1:].index_put_((INDEX,), b[:-1]),
+    "put_": lambda b: b[1:].put_(INDEX, b[:-1]),
+    "scatter_": lambda b: b[1:].scatter_(0, INDEX, b[:-1]),
+    "scatter_add_": lambda b: b[1:].scatter_add_(0, INDEX, b[:-1]),
+    "scatter_reduce_": lambda b: b[1:].scatter_reduce_(0, INDEX, b[:-1], "sum"),
+    "turned": lambda b: b.view(3, 3).add_(b.view(3, 3).t()),
+}
+
+
+@pytest.mark.parametrize("name", SHARING)
+def test_to_write_partly_where_one_reads_is_the_error_it_is_in_torch(path, name):
+    def outcome():
+        with pytest.raises(RuntimeError) as caught:
+            SHARING[name](torch.linspace(0.1, 0.9, 9))
+        return str(caught.value)
+
+    wanted = outcome()
+    assert "single memory location" in wanted
+    with reproducible():
+        assert [outcome(), outcome()] == [wanted, wanted]
+
+
+def test_torch_looks_for_no_shared_memory_where_there_are_gaps_or_the_same_view_is_meant(path):
+    b = torch.arange(9.0)
+    with reproducible():
+        b[::2].add_(b[1:6])
+        assert b[::2].tolist() == [1.0, 4.0, 7.0, 10.0, 13.0]
+        b[1:].mul_(b[1:])
+        assert b[1].item() == 1.0
+        torch.ops.aten.threshold.out(b[:-1], 0.5, 0.0, out=b[1:])
