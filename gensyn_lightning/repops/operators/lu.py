@@ -36,7 +36,7 @@ def factorised(a: Tensor) -> Factors:
         chosen = lu[:, at:, at].abs().argmax(-1) + at
         pivots[:, at] = chosen + 1
         row = lu[every, chosen]
-        lu[every, chosen] = lu[:, at]
+        lu[every, chosen] = lu[:, at].clone()
         lu[:, at] = row
         pivot = lu[:, at, at]
         none = pivot == 0
