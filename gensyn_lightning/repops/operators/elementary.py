@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from torch import Tensor
+
+from gensyn_lightning.repops.composition import ByTensors
 from gensyn_lightning.repops.coverage import covers
+from gensyn_lightning.repops.dtype import Dtype
+from gensyn_lightning.repops.operators import transcendental
 from gensyn_lightning.repops.operators.pointwise import (
+    Programs,
     Value,
     cover_binary,
     cover_unary,
@@ -26,10 +34,8 @@ from gensyn_lightning.repops.word import double_bits, float_bits
 
 cover_unary(
     {
-        "exp": exponential.exp,
         "exp2": exponential.exp2,
         "expm1": exponential.expm1,
-        "log": exponential.log,
         "log2": exponential.log2,
         "log10": exponential.log10,
         "log1p": exponential.log1p,
@@ -63,6 +69,21 @@ cover_binary({"atan2": trigonometric.atan2}, integers=True)
 cover_binary({"copysign.Tensor": rounding.copysign}, integers=True)
 cover_binary({"hypot": power.hypot})
 cover_binary({"logaddexp": special.log_add_exp, "logaddexp2": special.log_add_exp2}, inplace=False)
+
+
+def _or_double(name: str, single: Programs, double: Callable[[Tensor], Tensor]) -> None:
+    """Cover a function of one tensor: binary64 numbers have a function of tensors."""
+
+    def lower(plan: Plan, self: Operand) -> None:
+        if self.dtype is Dtype.F64:
+            raise ByTensors(double)
+        elementwise(plan, single, self, integers=True)
+
+    covers(name, inplace=f"{name}_", out=f"{name}.out", elementwise=True)(lower)
+
+
+_or_double("exp", exponential.exp, transcendental.exp)
+_or_double("log", exponential.log, transcendental.log)
 
 
 @covers(out="abs.out", elementwise=True)
