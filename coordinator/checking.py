@@ -216,7 +216,7 @@ def settled(page: Page, row: AttemptRow) -> bool:
 def _sample(page: Page, row: AttemptRow, root: Digest, stamp: Stamp) -> None:
     name = assignment.Seed(task.task_id(row.task), root, stamp.block)
     rate = page.job.record.parameters.audit_rate_ppm
-    chosen = assignment.sampled(struct_hash(name), name.task, rate)
+    chosen = assignment.sampled(struct_hash(name), name.task, rate, row.task.index)
     page.put(replace(row, seed=name, sample=Sample.SAMPLED if chosen else Sample.SKIPPED))
 
 

@@ -87,8 +87,8 @@ def train_here() -> str:
 
         from gensyn_lightning.training import final, normal
 
+        trainer, model, data = build("auto", FOLDER / "local")  # drawn as for the network: by stock
         normal.enter(threads=torch.get_num_threads())
-        trainer, model, data = build("auto", FOLDER / "local")
         watch = final.FinalRoot(trainer)
         trainer.fit(model, datamodule=data)
         return watch.root().hex()

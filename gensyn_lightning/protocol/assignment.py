@@ -58,8 +58,14 @@ class Ticket:
     node: Address
 
 
-def sampled(seed: Digest, task: Digest, rate_ppm: int) -> bool:
-    """Whether the segment is audited: at rate 1 always, at rate 0 never."""
+def sampled(seed: Digest, task: Digest, rate_ppm: int, index: int) -> bool:
+    """Whether segment `index` is audited: at rate 1 always, at rate 0 never.
+
+    The first one is at any other rate: its start is the submitter's word alone until it is
+    replayed, and a job of few segments would often end with none of them checked.
+    """
+    if index == 0:
+        return rate_ppm > 0
     value = int.from_bytes(struct_hash(Draw(seed, task, "sample", 0)), "big")
     return value * PPM < rate_ppm << 256
 

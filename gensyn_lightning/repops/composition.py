@@ -2,45 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from gensyn_lightning.errors import NotReproducible
 from gensyn_lightning.repops import refusal
-from gensyn_lightning.repops.coverage import Form
-
-
-class ByTensors(Exception):
-    """Raised by a lowering: there is no plan, a function of the tensors computes this call.
-
-    It calls other operators, each of which is judged itself.
-    """
-
-    address = None
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__()
-        self.function = function
-        self.form, self.written = Form.FUNCTIONAL, [False]
-
-    def run(self, values: Sequence[Any]) -> Any:
-        """Return what the operator returns, in whichever form it was called."""
-        inputs = values
-        if self.form is Form.OUT:
-            inputs = [each for each, on in zip(values, self.written, strict=True) if not on]
-        made = self.function(*inputs)
-        if self.form is Form.FUNCTIONAL:
-            return made
-        [target] = [each for each, on in zip(values, self.written, strict=True) if on]
-        if not torch.can_cast(made.dtype, target.dtype):
-            raise RuntimeError(
-                f"result type {made.dtype} can't be cast to the desired output type {target.dtype}"
-            )
-        if target.shape != made.shape:
-            target.resize_(made.shape)
-        return target.copy_(made)
 
 
 def telling(name: str, function: Callable[..., Any], key: str) -> Callable[..., Any]:

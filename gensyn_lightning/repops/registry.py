@@ -26,8 +26,14 @@ from gensyn_lightning.repops.arguments import (
     overlaps,
     overlaps_partly,
 )
-from gensyn_lightning.repops.composition import ByTensors, telling
-from gensyn_lightning.repops.coverage import COMPOSED, Covered, WrongShape, plan_for
+from gensyn_lightning.repops.composition import telling
+from gensyn_lightning.repops.coverage import (
+    COMPOSED,
+    ByTensors,
+    Covered,
+    WrongShape,
+    plan_for,
+)
 from gensyn_lightning.repops.executor import Ready
 from gensyn_lightning.repops.library import Library
 from gensyn_lightning.repops.operators import load_all

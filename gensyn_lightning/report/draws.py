@@ -67,7 +67,7 @@ def _samples(case: Case) -> str:
             must(not attempt.audits, f"{where}: replayed before it was drawn")
             continue
         must(attempt.seed.task == task_id(attempt.task), f"{where}: the seed is another task's")
-        drawn = sampled(struct_hash(attempt.seed), attempt.seed.task, rate)
+        drawn = sampled(struct_hash(attempt.seed), attempt.seed.task, rate, attempt.task.index)
         must(attempt.sampled == drawn, f"{where}: the sample is not the drawn one")
         must(drawn or not attempt.audits, f"{where}: replayed without being drawn")
         count += drawn

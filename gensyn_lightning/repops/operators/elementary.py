@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from gensyn_lightning.repops.composition import ByTensors
-from gensyn_lightning.repops.coverage import covers
+from gensyn_lightning.repops.coverage import ByTensors, covers
 from gensyn_lightning.repops.dtype import Dtype
 from gensyn_lightning.repops.operators import transcendental
 from gensyn_lightning.repops.operators.pointwise import (

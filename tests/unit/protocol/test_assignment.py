@@ -97,16 +97,22 @@ def test_every_node_is_drawn_about_as_often() -> None:
 def test_sampling_follows_the_rate() -> None:
     tasks = [keccak(index.to_bytes(4, "big")) for index in range(2000)]
     for rate, low, high in ((0, 0, 0), (PPM // 10, 130, 270), (PPM // 2, 900, 1100)):
-        assert low <= sum(sampled(DRAW.seed, each, rate) for each in tasks) <= high
-    assert all(sampled(DRAW.seed, each, PPM) for each in tasks)
-    assert not any(sampled(DRAW.seed, each, 0) for each in tasks)
+        assert low <= sum(sampled(DRAW.seed, each, rate, 1) for each in tasks) <= high
+    assert all(sampled(DRAW.seed, each, PPM, 1) for each in tasks)
+    assert not any(sampled(DRAW.seed, each, 0, 1) for each in tasks)
+
+
+def test_the_first_segment_is_always_sampled_where_any_may_be() -> None:
+    tasks = [keccak(index.to_bytes(4, "big")) for index in range(100)]
+    assert all(sampled(DRAW.seed, each, 1, 0) for each in tasks)
+    assert not any(sampled(DRAW.seed, each, 0, 0) for each in tasks)
 
 
 @given(st.binary(min_size=32, max_size=32), st.integers(0, PPM), st.integers(0, PPM))
 def test_a_higher_rate_samples_whatever_a_lower_one_did(seed: bytes, one: int, two: int) -> None:
     low, high = sorted((one, two))
     task = keccak(seed)
-    assert sampled(task, task, low) <= sampled(task, task, high)
+    assert sampled(task, task, low, 1) <= sampled(task, task, high, 1)
 
 
 def test_the_seed_holds_the_anchor_and_its_block() -> None:

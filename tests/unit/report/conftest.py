@@ -243,7 +243,7 @@ class Paper:
         signature = solver.sign(claim)
         seed = self._anchor(claim)
         rate = self.job.parameters.audit_rate_ppm
-        drawn = sampled(struct_hash(seed), seed.task, rate)
+        drawn = sampled(struct_hash(seed), seed.task, rate, index)
         audits, rulings = self._audits(claim, salt, seed, cheat) if drawn else ([], [])
         ruled = rulings[-1]["outcome"] if rulings else None
         lot = Draw(struct_hash(Seed(seed.task, self.id, self.beacon)), seed.task, "solve", 0)
