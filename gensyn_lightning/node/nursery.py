@@ -32,14 +32,14 @@ ALONE = "alone"  # this process runs the order itself and is no nursery
 class Nursery:
     """A nursery as the zygote knows it; `client` is whose order it is on, if any.
 
-    It `has_raised` once a runner of its came to a good end.
+    It `has_served` once a runner of its came to a good end.
     """
 
     key: str
     process: int
     control: socket.socket
     client: Any = None
-    has_raised: bool = False
+    has_served: bool = False
     idle_since: float = 0.0
 
     def send(self, order: Order, connection: socket.socket) -> bool:
@@ -64,7 +64,7 @@ class Nursery:
 
     def rest(self) -> None:
         """Wait for the next order from now on."""
-        self.client, self.has_raised, self.idle_since = None, True, time.monotonic()
+        self.client, self.has_served, self.idle_since = None, True, time.monotonic()
 
 
 def key_of(work: Mapping[str, Work], order: Order) -> str | None:
@@ -79,7 +79,7 @@ def key_of(work: Mapping[str, Work], order: Order) -> str | None:
     return json.dumps([order.kind, about, str(order.scratch), order.nice], sort_keys=True)
 
 
-def raise_runners(
+def fork_runners(
     work: Staged, order: Order, connection: socket.socket, control: socket.socket
 ) -> int:
     """Load for `order`, then fork a runner for it and for each that comes; return a status.
@@ -95,7 +95,7 @@ def raise_runners(
         _say(control, ALONE, os.getpid())
         return answer(connection, lambda report: work.run(loaded, order.request, report))
     while True:
-        _raise_runner(work, loaded, order, connection, control)
+        _fork_runner(work, loaded, order, connection, control)
         message, files, _, _ = socket.recv_fds(control, REQUEST_BYTES_MAX, 1)
         following = read_order(message) if files else None
         if following is None:
@@ -103,7 +103,7 @@ def raise_runners(
         order, connection = following, socket.socket(fileno=files[0])
 
 
-def _raise_runner(
+def _fork_runner(
     work: Staged, loaded: Any, order: Order, connection: socket.socket, control: socket.socket
 ) -> None:
     """Fork a runner and wait for its end, telling the zygote of both."""

@@ -37,7 +37,7 @@ from gensyn_lightning.network.process import (
     put_down,
 )
 from gensyn_lightning.node.exchange import REQUEST_BYTES_MAX, Order, error_line, read_order
-from gensyn_lightning.node.nursery import ALONE, ENDED, RUNNER, Nursery, key_of, raise_runners
+from gensyn_lightning.node.nursery import ALONE, ENDED, RUNNER, Nursery, fork_runners, key_of
 from gensyn_lightning.node.work import WORK, Staged, Work, leave_after, perform, settle_in
 
 RUNNERS_MAX = 8
@@ -215,7 +215,7 @@ class _Zygote:
             work = self._work.get(order.kind)
             if control is None or not isinstance(work, Staged):
                 return perform(self._work, order, connection)
-            return raise_runners(work, order, connection, control)
+            return fork_runners(work, order, connection, control)
 
         child = os.fork()
         if child == 0:
@@ -268,7 +268,7 @@ class _Zygote:
         if client is None:
             return
         client.nursery = None
-        if nursery.has_raised and not client.child:
+        if nursery.has_served and not client.child:
             self._line.appendleft(client)
         else:
             self._conclude(client, status or 0)

@@ -2,7 +2,8 @@
 
 What `csrc/double.c` and its companions compute where kernels are built. A value is computed to more
 and more bits until all it can be rounds to one number. A pole is an infinity; where there is no
-value there is a NaN, as in C.
+value there is a NaN, as in C. A library of long floats would do, but those for Python call the very
+functions these stand in for.
 """
 
 from __future__ import annotations

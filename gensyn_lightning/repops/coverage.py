@@ -9,7 +9,7 @@ A lowering gets its arguments in the schema's order (those written into are left
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -130,42 +130,9 @@ def _into_outs(function: Callable[..., Any], name: str) -> Callable[..., Any]:
 @cache
 def _outs_of(name: str) -> tuple[str, ...]:
     """Return the names of the arguments that an overload writes its results into."""
-    import torch
-
     packet, _, overload = name.partition(".")
     schema = getattr(getattr(torch.ops.aten, packet), overload)._schema
     return tuple(each.name for each in schema.arguments if each.is_out)
-
-
-class ByTensors(Exception):
-    """Raised by a lowering: there is no plan, a function of the tensors computes this call.
-
-    It calls other operators, each of which is judged itself.
-    """
-
-    address = None
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__()
-        self.function = function
-        self.form, self.written = Form.FUNCTIONAL, [False]
-
-    def run(self, values: Sequence[Any]) -> Any:
-        """Return what the operator returns, in whichever form it was called."""
-        inputs = values
-        if self.form is Form.OUT:
-            inputs = [each for each, on in zip(values, self.written, strict=True) if not on]
-        made = self.function(*inputs)
-        if self.form is Form.FUNCTIONAL:
-            return made
-        [target] = [each for each, on in zip(values, self.written, strict=True) if on]
-        if not torch.can_cast(made.dtype, target.dtype):
-            raise RuntimeError(
-                f"result type {made.dtype} can't be cast to the desired output type {target.dtype}"
-            )
-        if target.shape != made.shape:
-            target.resize_(made.shape)
-        return target.copy_(made)
 
 
 class WrongShape(Exception):

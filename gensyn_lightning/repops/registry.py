@@ -27,13 +27,7 @@ from gensyn_lightning.repops.arguments import (
     overlaps_partly,
 )
 from gensyn_lightning.repops.composition import telling
-from gensyn_lightning.repops.coverage import (
-    COMPOSED,
-    ByTensors,
-    Covered,
-    WrongShape,
-    plan_for,
-)
+from gensyn_lightning.repops.coverage import COMPOSED, Covered, WrongShape, plan_for
 from gensyn_lightning.repops.executor import Ready
 from gensyn_lightning.repops.library import Library
 from gensyn_lightning.repops.operators import load_all
@@ -150,7 +144,7 @@ class Operator:
         self._writes = any(self._written)
         self._checks_overlap = covered.elementwise and self.name not in _UNCHECKED
         self._returns = len(overload._schema.returns)
-        self._ready: dict[Any, Ready | ByTensors | WrongShape | None] = {}
+        self._ready: dict[Any, Ready | WrongShape | None] = {}
         self._kernels: Library | None = None
         self._shim: Shim | None = None
 
@@ -199,7 +193,7 @@ class Operator:
         if isinstance(found, WrongShape):
             _resize(found, values)
             return self._run(values, as_called=False)
-        if as_called and self._shim is not None and not isinstance(found, ByTensors):
+        if as_called and self._shim is not None:
             self._shim.learn(self.handle, None if found is None else found.address)
         return self._call_stock(values) if found is None else found.run(values)
 
@@ -224,7 +218,7 @@ class Operator:
         }
         return self.stock.call_boxed(_CPU, **given)
 
-    def _make(self, values: Sequence[Any], apart: bool) -> Ready | ByTensors | None:
+    def _make(self, values: Sequence[Any], apart: bool) -> Ready | None:
         """Return the plan for a call, or None if stock torch computes it exactly.
 
         Raise `NotReproducible`, with the place of the call, if there is no plan.
@@ -237,9 +231,6 @@ class Operator:
             plan_for(self._covered, reader.plan, given, self._written, apart=apart)
         except Exact:
             return None
-        except ByTensors as found:
-            found.form, found.written = self._covered.form, self._written
-            return found.with_traceback(None)
         except NotReproducible as error:
             types = refusal.types_of(values)
             raise refusal.refused(f"aten::{self.name}", types, error) from error

@@ -128,7 +128,7 @@ def raw(tensor: torch.Tensor) -> memoryview:
 
     The bytes are good for as long as the tensor is and keeps its size.
     """
-    if tensor.is_cpu and tensor.dtype in _REAL and tensor.is_contiguous():
+    if tensor.is_cpu and tensor.dtype in _REAL and tensor.is_contiguous() and not tensor.is_neg():
         return _memory(tensor)
     flat = tensor.detach().resolve_conj().resolve_neg().reshape(-1).contiguous()
     if not flat.numel():

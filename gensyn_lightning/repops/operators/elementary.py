@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from torch import Tensor
-
-from gensyn_lightning.repops.coverage import ByTensors, covers
-from gensyn_lightning.repops.dtype import Dtype
-from gensyn_lightning.repops.operators import transcendental
+from gensyn_lightning.repops.coverage import covers
 from gensyn_lightning.repops.operators.pointwise import (
-    Programs,
     Value,
     cover_binary,
     cover_unary,
@@ -22,6 +15,7 @@ from gensyn_lightning.repops.programs import (
     activation_gradient,
     error_function,
     exponential,
+    exponential_double,
     gamma,
     hyperbolic,
     power,
@@ -33,6 +27,8 @@ from gensyn_lightning.repops.word import double_bits, float_bits
 
 cover_unary(
     {
+        "exp": {"f": exponential.exp, "d": exponential_double.exp_d},
+        "log": {"f": exponential.log, "d": exponential_double.log_d},
         "exp2": exponential.exp2,
         "expm1": exponential.expm1,
         "log2": exponential.log2,
@@ -68,21 +64,6 @@ cover_binary({"atan2": trigonometric.atan2}, integers=True)
 cover_binary({"copysign.Tensor": rounding.copysign}, integers=True)
 cover_binary({"hypot": power.hypot})
 cover_binary({"logaddexp": special.log_add_exp, "logaddexp2": special.log_add_exp2}, inplace=False)
-
-
-def _or_double(name: str, single: Programs, double: Callable[[Tensor], Tensor]) -> None:
-    """Cover a function of one tensor: binary64 numbers have a function of tensors."""
-
-    def lower(plan: Plan, self: Operand) -> None:
-        if self.dtype is Dtype.F64:
-            raise ByTensors(double)
-        elementwise(plan, single, self, integers=True)
-
-    covers(name, inplace=f"{name}_", out=f"{name}.out", elementwise=True)(lower)
-
-
-_or_double("exp", exponential.exp, transcendental.exp)
-_or_double("log", exponential.log, transcendental.log)
 
 
 @covers(out="abs.out", elementwise=True)

@@ -8,10 +8,10 @@ longer count.
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, log
 
 from gensyn_lightning.repops.coverage import composed
-from gensyn_lightning.repops.operators.transcendental import digamma, log
+from gensyn_lightning.repops.operators.transcendental import digamma
 
 LARGE = 2000.0  # from this shape on gamma draws are taken to be cubes of normal ones
 _TERMS_MAX = 20_000

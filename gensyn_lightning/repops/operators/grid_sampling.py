@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import reduce
 from itertools import product
+from operator import mul
 
 import torch
 from torch import Tensor
@@ -170,10 +172,7 @@ def _sampling(images: Tensor, grid: Tensor, mode: int, outside: int, aligned: bo
 
 
 def _weight(taps: Sequence[Tap], valid: Tensor) -> Tensor:
-    found = taps[0].weight
-    for tap in taps[1:]:
-        found = found * tap.weight
-    return torch.where(valid, found, 0.0)
+    return torch.where(valid, reduce(mul, [each.weight for each in taps]), 0.0)
 
 
 def _at(images: Tensor, place: Tensor) -> Tensor:
@@ -222,17 +221,10 @@ def grid_sampler_backward(
         along = torch.where(valid, (_at(flat, place) * grad).sum(1), 0.0)
         for at in range(len(taps)):
             others = [tap.slope if own == at else tap.weight for own, tap in enumerate(taps)]
-            slopes[at] = slopes[at] + along * _product(others)
+            slopes[at] = slopes[at] + along * reduce(mul, others)
     found = None
     if output_mask[0]:
         found = torch.zeros(flat.shape)
         found.scatter_add_(2, torch.cat(places, 2), torch.cat(shares, 2))
         found = found.reshape(input.shape).to(input.dtype)
     return found, torch.stack(slopes[::-1], -1).reshape(grid.shape).to(grid.dtype)
-
-
-def _product(factors: Sequence[Tensor]) -> Tensor:
-    found = factors[0]
-    for each in factors[1:]:
-        found = found * each
-    return found

@@ -6,8 +6,6 @@ it makes of the generator's own integers alone, on every machine alike, and that
 
 from __future__ import annotations
 
-from typing import Any
-
 from gensyn_lightning.errors import NotReproducible
 from gensyn_lightning.repops.coverage import covers
 from gensyn_lightning.repops.drawing import Stream, draw_elements
@@ -197,12 +195,6 @@ def rrelu_with_noise(
         slope = _float((float(lower) + float(upper)) / 2)
         map_elements(plan, random.leaky_mean, out, [self], [slope])
     plan.returns(out)
-
-
-@covers("rrelu_with_noise.out")
-def refused(_plan: Plan, *_given: Any) -> None:
-    """Refuse a form that nothing calls."""
-    raise NotReproducible("rrelu with out= is not defined", hint="use the form without out=")
 
 
 def _fill(

@@ -10,11 +10,11 @@ import math
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, exp, log
 
 from gensyn_lightning.errors import NotReproducible
 from gensyn_lightning.repops.coverage import composed
-from gensyn_lightning.repops.operators.transcendental import exp, log, log_gamma
+from gensyn_lightning.repops.operators.transcendental import log_gamma
 from gensyn_lightning.repops.plan import broadcast
 
 Generator = torch.Generator | None
