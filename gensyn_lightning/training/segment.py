@@ -15,6 +15,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import torch
+
 from gensyn_lightning.errors import ArtifactError, GensynError, SandboxError
 from gensyn_lightning.protocol.canonical import json_bytes
 from gensyn_lightning.protocol.commitment import Outcome
@@ -83,6 +85,7 @@ class _Segment(Watcher):
         self._workspace = loaded.workspace
         self._classes = Classes(loaded.program)
         self._witness = Witness(request.start_root)
+        self._parameters: list[torch.nn.Parameter] = []
         self._hash_s = 0.0
         self._reported = 0.0
         self._trace: list[list[Any]] = []
@@ -204,10 +207,11 @@ class _Segment(Watcher):
     def event_done(self, kind: str) -> None:
         trainer = self._program.trainer
         with _Timed(self):
-            parameters = list(trainer.strategy.lightning_module.parameters())
-            gradients = [grad for each in parameters if (grad := each.grad) is not None]
+            if kind == "epoch" or not self._parameters:  # walking over all modules takes a while
+                self._parameters = list(trainer.strategy.lightning_module.parameters())
+            gradients = [grad for each in self._parameters if (grad := each.grad) is not None]
             logged = trainer._logger_connector._logged_metrics
-            self._witness.close(self._run.events - 1, kind, logged, parameters + gradients)
+            self._witness.close(self._run.events - 1, kind, logged, self._parameters + gradients)
         self._progress(kind)
 
     def settled(self, can_cut: bool) -> None:

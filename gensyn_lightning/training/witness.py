@@ -1,7 +1,7 @@
 """Proof that a segment's batches were worked on: one cheap record per event, under one root.
 
 A record holds the digest of the batch's tensors, of what the step returned and logged, and of 64
-slices of 4 KiB from parameters and gradients at places drawn from (start root, event). Somebody who
+slices of 512 bytes from parameters and gradients at places drawn from (start root, event). Whoever
 knows only the public roots cannot make one. It does not prove that the work was right: the replayed
 end state does.
 """
@@ -23,7 +23,7 @@ from gensyn_lightning.protocol.canonical import json_bytes
 from gensyn_lightning.protocol.digest import Digest
 
 SLICES = 64
-SLICE_BYTES = 4096
+SLICE_BYTES = 512
 LEAVES_PER_BATCH_MAX = 10_000
 DEPTH_MAX = 16
 JOINED_BYTES_MAX = 1 << 20
