@@ -125,6 +125,7 @@ def test_layouts(layout: str) -> None:
 
 @pytest.mark.hardware
 def test_an_emulated_aarch64_machine_and_an_older_torch(tmp_path: Path) -> None:
+    sys.path.insert(0, str(Path(__file__).parent))
     import aarch64
 
     found = aarch64.prepare(ROOT / "build/aarch64")
