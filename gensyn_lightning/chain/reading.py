@@ -57,6 +57,10 @@ class ChainReader:
         """Return the newest block."""
         return self._block("latest")
 
+    def genesis(self) -> Digest:
+        """Return the digest of the chain's first block, which tells it from every other."""
+        return self._block("0x0").digest
+
     def balance(self, account: Address) -> Money:
         """Return what the account can spend."""
         return Money(_number(self._rpc.ask("eth_getBalance", _hex(account), "latest")))
