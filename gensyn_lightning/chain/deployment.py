@@ -11,7 +11,7 @@ from gensyn_lightning.chain.ledger import Signer
 from gensyn_lightning.chain.reading import ChainReader
 from gensyn_lightning.chain.rpc_client import Refused, RpcClient
 from gensyn_lightning.chain.transacting import WAIT_S, Transactor
-from gensyn_lightning.errors import ConfigError, LedgerError, Malformed
+from gensyn_lightning.errors import ConfigError, InsufficientBalance, LedgerError, Malformed
 from gensyn_lightning.protocol.digest import Address, Digest, parse_address, parse_digest
 
 
@@ -64,6 +64,8 @@ def deploy(
     called = transactor.contract("Escrow").constructor(account.address, account.address)
     try:
         receipt = transactor.send(transactor.sign(account, called))
+    except InsufficientBalance as error:
+        raise InsufficientBalance(f"{who}: {error.args[0]}", hint="add to its balance") from None
     except Refused as error:
         raise LedgerError(f"the chain refused the contracts: {error.args[0]}") from None
     if int(receipt["status"], 16) == 0:
