@@ -70,7 +70,7 @@ def deploy(
         raise LedgerError(f"the chain refused the contracts: {error.args[0]}") from None
     if int(receipt["status"], 16) == 0:
         raise LedgerError(f"the chain refused the contracts of {who} in their block")
-    escrow = parse_address(receipt["contractAddress"])
+    escrow = parse_address(str(receipt["contractAddress"]))
     reader = ChainReader(url, escrow, patience_s=patience_s)
     reader.check_contracts()
     return Deployment(reader.domain().chain_id, reader.genesis(), escrow, reader.receipts_address())

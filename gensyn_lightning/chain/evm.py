@@ -163,6 +163,12 @@ class EmbeddedChain:
         with self._lock:
             return self._chain.get_vm(self._header_for(block)).state.get_code(_eth(account))
 
+    def storage(self, account: bytes, slot: int, block: int | str = "latest") -> bytes:
+        """Return the 32 bytes at a place in an account's storage."""
+        with self._lock:
+            state = self._chain.get_vm(self._header_for(block)).state
+            return state.get_storage(_eth(account), slot).to_bytes(32, "big")
+
     def head(self) -> BlockHeaderAPI:
         """Return the newest block's header."""
         with self._lock:

@@ -86,6 +86,7 @@ class RpcClient:
                 with self._opener.open(request, timeout=TIMEOUT_S) as answer:
                     return bytes(answer.read(ANSWER_BYTES_MAX + 1))
             except urllib.error.HTTPError as error:
+                error.close()
                 if error.code not in _PASSING or time.monotonic() >= until:
                     raise LedgerError(
                         f"the chain at {self._name} answers {error.code} {error.reason}",

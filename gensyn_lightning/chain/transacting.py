@@ -13,7 +13,7 @@ from gensyn_lightning.chain import artifact, refusal
 from gensyn_lightning.chain.ledger import Signer
 from gensyn_lightning.chain.rpc_client import Refused, RpcClient
 from gensyn_lightning.errors import InsufficientBalance, LedgerError
-from gensyn_lightning.protocol.digest import Address, Digest
+from gensyn_lightning.protocol.digest import Address, Digest, keccak
 
 WAIT_S = 120.0
 _PAUSE_FIRST_S = 0.005
@@ -74,7 +74,13 @@ class Transactor:
 
         Raises `Refused` when the chain will not take it, `LedgerError` when it takes too long.
         """
-        name = self._rpc.ask("eth_sendRawTransaction", signed)
+        name = "0x" + keccak(bytes.fromhex(signed[2:])).hex()
+        try:
+            self._rpc.ask("eth_sendRawTransaction", signed)
+        except Refused:
+            # Asked twice because the first answer was lost, a chain refuses what it already has.
+            if self._rpc.ask("eth_getTransactionByHash", name) is None:
+                raise
         until, pause = time.monotonic() + self._wait_s, _PAUSE_FIRST_S
         while True:
             receipt = self._rpc.ask("eth_getTransactionReceipt", name)

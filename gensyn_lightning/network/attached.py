@@ -56,7 +56,7 @@ def _deploy(home: Home, url: str, say: Callable[[str], None]) -> Deployment:
     submitter = keys.pin(home, keys.SUBMITTER, ("submitter",))
     _check_balances(url, {keys.OPERATOR: operator, keys.SUBMITTER: submitter})
     say(f"putting the contracts on the chain at {url}")
-    deployment = deploy(url, operator)
+    deployment = deploy(url, operator, patience_s=PATIENCE_S)
     say(f"chain {deployment.chain_id}, escrow 0x{deployment.escrow.hex()}")
     return deployment
 
@@ -79,7 +79,7 @@ def _check_balances(url: str, accounts: dict[str, Account]) -> None:
 
 def _recognize(home: Home, url: str, deployment: Deployment) -> None:
     try:
-        recognize(url, deployment)
+        recognize(url, deployment, patience_s=PATIENCE_S)
     except ConfigError as error:
         raise ConfigError(f"{home.path}: {error.args[0]}", hint=_ELSEWHERE) from None
 
@@ -90,7 +90,7 @@ def _read(home: Home) -> dict[str, Any] | None:
     try:
         with path.open() as file:
             value = json.loads(file.read(RECORD_BYTES_MAX))
-        if "genesis" not in value:
+        if isinstance(value, dict) and "genesis" not in value:
             return None  # written by a chain of this home's own
         Deployment.from_json(value)
         if not isinstance(value["url"], str):
