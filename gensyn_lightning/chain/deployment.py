@@ -8,7 +8,7 @@ from typing import Any
 
 from gensyn_lightning.chain.ethereum import PATIENCE_S
 from gensyn_lightning.chain.ledger import Signer
-from gensyn_lightning.chain.reading import ChainReader
+from gensyn_lightning.chain.reading import ChainReader, to_number
 from gensyn_lightning.chain.rpc_client import Refused, RpcClient
 from gensyn_lightning.chain.transacting import WAIT_S, Transactor
 from gensyn_lightning.errors import ConfigError, InsufficientBalance, LedgerError, Malformed
@@ -68,9 +68,9 @@ def deploy(
         raise InsufficientBalance(f"{who}: {error.args[0]}", hint="add to its balance") from None
     except Refused as error:
         raise LedgerError(f"the chain refused the contracts: {error.args[0]}") from None
-    if int(receipt["status"], 16) == 0:
+    if to_number(receipt.get("status")) == 0:
         raise LedgerError(f"the chain refused the contracts of {who} in their block")
-    escrow = parse_address(str(receipt["contractAddress"]))
+    escrow = parse_address(str(receipt.get("contractAddress")))
     reader = ChainReader(url, escrow, patience_s=patience_s)
     reader.check_contracts()
     return Deployment(reader.domain().chain_id, reader.genesis(), escrow, reader.receipts_address())

@@ -14,6 +14,7 @@ from gensyn_lightning.errors import LimitExceeded, Malformed
 from gensyn_lightning.protocol.digest import keccak
 
 CHOICES_MAX = 64
+ADDRESS_GAS, SLOT_GAS = 2400, 1900
 _DIGITS = re.compile("[0-9a-fA-F]*")
 
 
@@ -204,7 +205,15 @@ def to_call(value: Any) -> Call:
         to=to_address(value["to"]) if value.get("to") else b"",
         value=to_quantity(value.get("value") or "0x0"),
         data=to_data(value.get("input") or value.get("data") or "0x", TRANSACTION_BYTES_MAX),
+        access_gas=sum(_access_gas(each) for each in to_list(value, "accessList")),
     )
+
+
+def _access_gas(entry: Any) -> int:
+    """Return what an entry of an access list costs (EIP-2930)."""
+    if not isinstance(entry, dict):
+        raise Malformed("an access list is of objects")
+    return ADDRESS_GAS + SLOT_GAS * len(to_list(entry, "storageKeys"))
 
 
 def to_list(value: dict[str, Any], member: str) -> list[Any]:

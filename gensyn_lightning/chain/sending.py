@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gensyn_lightning.chain.ledger import Signer, Transaction
+from gensyn_lightning.chain.reading import to_number
 from gensyn_lightning.chain.rpc_client import Refused, RpcClient
 from gensyn_lightning.chain.transacting import WAIT_S, Transactor
 from gensyn_lightning.errors import LedgerError, TransactionReverted
@@ -70,7 +71,7 @@ class Sender:
             if done() is None:
                 raise
             return
-        if int(receipt["status"], 16) == 0 and done() is None:
+        if to_number(receipt.get("status")) == 0 and done() is None:
             raise TransactionReverted("the contract refused the call in its block")
 
     def _lock_of(self, account: Signer) -> threading.Lock:

@@ -11,6 +11,7 @@ from typing import Any
 
 from gensyn_lightning.chain import artifact, refusal
 from gensyn_lightning.chain.ledger import Signer
+from gensyn_lightning.chain.reading import to_number
 from gensyn_lightning.chain.rpc_client import Refused, RpcClient
 from gensyn_lightning.errors import InsufficientBalance, LedgerError
 from gensyn_lightning.protocol.digest import Address, Digest, keccak
@@ -44,17 +45,21 @@ class Transactor:
         """
         from eth_account.typed_transactions.typed_transaction import TypedTransaction
         from web3 import Web3
-        from web3.exceptions import ContractLogicError
+        from web3.exceptions import ContractLogicError, Web3Exception
 
         who = Web3.to_checksum_address(account.address)
-        held = int(self._rpc.ask("eth_getBalance", who, "latest"), 16)
+        held = to_number(self._rpc.ask("eth_getBalance", who, "latest"))
         if held < amount:
             raise _too_little(held, amount)
-        nonce = int(self._rpc.ask("eth_getTransactionCount", who, "pending"), 16)
+        nonce = to_number(self._rpc.ask("eth_getTransactionCount", who, "pending"))
         try:
             unsigned = called.build_transaction({"from": who, "value": amount, "nonce": nonce})
         except ContractLogicError as error:
             raise refusal.explain(_said(error)) from None
+        except (Web3Exception, KeyError, TypeError, ValueError) as error:
+            if "insufficient" in str(error).lower():
+                raise _too_little(held, amount, "more with the chain's fees") from None
+            raise LedgerError(f"no transaction fits this chain: {str(error)[:200]}") from None
         cost = amount + unsigned["gas"] * unsigned["maxFeePerGas"]
         if held < cost:
             raise _too_little(held, cost)
@@ -69,7 +74,7 @@ class Transactor:
         }
         return "0x" + TypedTransaction.from_dict(fields).encode().hex()
 
-    def send(self, signed: str) -> Any:
+    def send(self, signed: str) -> dict[str, Any]:
         """Send a signed transaction and return its receipt once it stands in a block.
 
         Raises `Refused` when the chain will not take it, `LedgerError` when it takes too long.
@@ -84,7 +89,7 @@ class Transactor:
         until, pause = time.monotonic() + self._wait_s, _PAUSE_FIRST_S
         while True:
             receipt = self._rpc.ask("eth_getTransactionReceipt", name)
-            if receipt is not None:
+            if isinstance(receipt, dict):
                 return receipt
             if time.monotonic() > until:
                 raise LedgerError(
@@ -120,8 +125,8 @@ def _said(error: Any) -> bytes:
     return bytes.fromhex(data[2:]) if isinstance(data, str) and data.startswith("0x") else b""
 
 
-def _too_little(held: int, needed: int) -> InsufficientBalance:
+def _too_little(held: int, needed: int, more: str = "") -> InsufficientBalance:
     return InsufficientBalance(
-        f"the balance is {held}, the price {needed}",
+        f"the balance is {held}, the price {needed}" + (f", {more}" if more else ""),
         hint="lower the price (max_epochs, limit_train_batches) or add to the balance",
     )

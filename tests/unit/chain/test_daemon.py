@@ -89,7 +89,10 @@ def test_browsers_and_long_bodies_are_turned_away(
         (b'{"method":"eth_getBlockByNumber","params":[{}]}', -32602),
         (b'{"method":"eth_getBlockByNumber","params":["0x_1"]}', -32602),
         (b'{"method":"eth_getBlockByNumber","params":["0x 1"]}', -32602),
-        (b'{"method":"eth_getCode","params":["0x 111111111111111111111111111111111111111"]}', -32602),
+        (
+            b'{"method":"eth_getCode","params":["0x 111111111111111111111111111111111111111"]}',
+            -32602,
+        ),
         (b'{"method":"eth_getLogs","params":[{"blockHash":"0x00","fromBlock":"0x0"}]}', -32602),
         (b'{"method":"eth_call","params":[[]]}', -32602),
         (b'{"method":"eth_call","params":[{"to":7}]}', -32602),
