@@ -20,8 +20,8 @@ TIMEOUT_S = 10.0
 _REVERTED = 3
 # What gateways say for a moment: too many requests, or nobody behind them.
 _PASSING = frozenset((429, 502, 503, 504))
-_PAUSE_FIRST_S = 0.05
-_PAUSE_LAST_S = 1.0
+_PAUSE_S = 0.05
+_BUSY_PAUSE_S = 1.0
 
 
 class Refused(LedgerError):
@@ -80,7 +80,7 @@ class RpcClient:
         request = urllib.request.Request(  # noqa: S310 - the scheme is checked above
             self.url, body, {"Content-Type": "application/json"}
         )
-        until, pause = time.monotonic() + self._patience_s, _PAUSE_FIRST_S
+        until = time.monotonic() + self._patience_s
         while True:
             try:
                 with self._opener.open(request, timeout=TIMEOUT_S) as answer:
@@ -92,14 +92,14 @@ class RpcClient:
                         f"the chain at {self._name} answers {error.code} {error.reason}",
                         hint="is its address right?",
                     ) from None
+                time.sleep(_BUSY_PAUSE_S)
             except (OSError, http.client.HTTPException) as error:
                 if time.monotonic() >= until:
                     raise LedgerError(
                         f"the chain at {self._name} does not answer",
                         hint="is the network up? gensyn doctor",
                     ) from error
-            time.sleep(pause)
-            pause = min(2 * pause, _PAUSE_LAST_S)
+                time.sleep(_PAUSE_S)
 
     def _read(self, data: bytes) -> dict[str, Any]:
         if len(data) > ANSWER_BYTES_MAX:
