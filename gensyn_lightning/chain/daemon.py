@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 BODY_BYTES_MAX = 512 * 1024
 GENESIS_BYTES_MAX = 1 << 20
 CONNECTIONS_MAX = 64
+BATCH_MAX = 32
 IDLE_S = 60
 # JSON-RPC's error codes, and geth's for a call that a contract refused.
 _REVERTED = 3
@@ -139,28 +140,43 @@ class _Handler(BaseHTTPRequestHandler):
         self.flush_headers()
 
 
-def _answer(server: ChainServer, body: bytes) -> dict[str, Any]:
-    reply: dict[str, Any] = {"jsonrpc": "2.0", "id": None}
+def _answer(server: ChainServer, body: bytes) -> Any:
+    """Answer a request, or each of a batch."""
     try:
         check_nesting(body, JSON_DEPTH_MAX)  # the EVM has raised the recursion limit
-        request = json.loads(body)
+        asked = json.loads(body)
     except (ValueError, LimitExceeded):
-        return reply | {"error": {"code": _UNREADABLE, "message": "not JSON"}}
-    if not isinstance(request, dict) or not isinstance(request.get("params", []), list):
-        return reply | {"error": {"code": _INVALID, "message": "one request at a time"}}
-    if isinstance(request.get("id"), str | int):
-        reply["id"] = request["id"]
-    method = request.get("method")
-    if not isinstance(method, str) or method not in server.methods:
-        return reply | {"error": {"code": _NO_METHOD, "message": "no such method"}}
+        return _refused(_UNREADABLE, "not JSON")
+    if not isinstance(asked, list):
+        return _reply(server, asked)
+    if not 0 < len(asked) <= BATCH_MAX:
+        return _refused(_INVALID, f"a batch is of 1 to {BATCH_MAX} requests")
+    return [_reply(server, each) for each in asked]
+
+
+def _reply(server: ChainServer, request: Any) -> dict[str, Any]:
+    if not isinstance(request, dict):
+        return _refused(_INVALID, "a request is an object")
+    name, method = request.get("id"), request.get("method")
+    reply = {"jsonrpc": "2.0", "id": name if isinstance(name, str | int) else None}
+    parameters = request.get("params", [])
+    if not isinstance(method, str) or not isinstance(parameters, list):
+        return _refused(_INVALID, "a request has a method and a list of params", reply)
+    if method not in server.methods:
+        return _refused(_NO_METHOD, f"there is no method {method[:100]}", reply)
     try:
-        return reply | {"result": server.methods.answer(method, request.get("params", []))}
+        return reply | {"result": server.methods.answer(method, parameters)}
     except GensynError as error:
         return reply | {"error": _error(error)}
     except Exception:
         # A fault of ours: say so here, and keep serving the others.
         traceback.print_exc()
-        return reply | {"error": {"code": _INTERNAL, "message": "internal error"}}
+        return _refused(_INTERNAL, "internal error", reply)
+
+
+def _refused(code: int, message: str, reply: dict[str, Any] | None = None) -> dict[str, Any]:
+    reply = reply or {"jsonrpc": "2.0", "id": None}
+    return reply | {"error": {"code": code, "message": message}}
 
 
 def _error(error: GensynError) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from gensyn_lightning.chain.abi import to_values
 from gensyn_lightning.chain.ledger import EscrowState, Signer, Transaction
 from gensyn_lightning.chain.reading import ChainReader
-from gensyn_lightning.chain.sending import WAIT_S, Sender
+from gensyn_lightning.chain.sending import Sender
+from gensyn_lightning.chain.transacting import WAIT_S
 from gensyn_lightning.errors import TransactionReverted
 from gensyn_lightning.protocol.canonical import struct_hash
 from gensyn_lightning.protocol.digest import Address, Digest

@@ -71,13 +71,17 @@ class Contracts:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A message to a contract, for asking rather than sending."""
+    """A message to a contract, for asking rather than sending.
+
+    `access_gas` is what its access list will cost as a transaction; nothing else depends on it.
+    """
 
     sender: bytes
     to: bytes
     value: int
     data: bytes
     gas: int = TRANSACTION_GAS_MAX
+    access_gas: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +149,10 @@ class EmbeddedChain:
 
     def estimate(self, call: Call) -> int:
         """Return gas enough for the call as a transaction."""
-        used = self._execute(call, "latest").get_gas_used()
-        return int(min(TRANSACTION_GAS_MAX, 2 * used + 50_000))
+        computation = self._execute(call, "latest")
+        used = computation.get_gas_used()  # what a transaction costs before it runs not counted
+        before = self._unsigned(call, 0).intrinsic_gas + call.access_gas
+        return int(min(TRANSACTION_GAS_MAX, before + (2 * used + 30_000 if used else 0)))
 
     def balance(self, account: bytes, block: int | str = "latest") -> int:
         """Return what an account holds."""
@@ -162,6 +168,12 @@ class EmbeddedChain:
         """Return the code at an address."""
         with self._lock:
             return self._chain.get_vm(self._header_for(block)).state.get_code(_eth(account))
+
+    def storage(self, account: bytes, slot: int, block: int | str = "latest") -> bytes:
+        """Return the 32 bytes at a place in an account's storage."""
+        with self._lock:
+            state = self._chain.get_vm(self._header_for(block)).state
+            return state.get_storage(_eth(account), slot).to_bytes(32, "big")
 
     def head(self) -> BlockHeaderAPI:
         """Return the newest block's header."""
@@ -246,14 +258,7 @@ class EmbeddedChain:
     def _execute(self, call: Call, block: int | str) -> ComputationAPI:
         with self._lock:
             vm = self._chain.get_vm(self._header_for(block))
-            unsigned = self._chain.create_unsigned_transaction(
-                nonce=vm.state.get_nonce(_eth(call.sender)),
-                gas_price=0,
-                gas=min(call.gas, TRANSACTION_GAS_MAX),
-                to=_eth(call.to),
-                value=call.value,
-                data=call.data,
-            )
+            unsigned = self._unsigned(call, vm.state.get_nonce(_eth(call.sender)))
             spoofed: Any = SpoofTransaction(unsigned, from_=_eth(call.sender))
             try:
                 computation = vm.state.apply_transaction(spoofed)
@@ -263,6 +268,16 @@ class EmbeddedChain:
             said = computation.output if isinstance(computation.error, Revert) else b""
             raise Reverted(bytes(said))
         return computation
+
+    def _unsigned(self, call: Call, nonce: int) -> Any:
+        return self._chain.create_unsigned_transaction(
+            nonce=nonce,
+            gas_price=0,
+            gas=min(call.gas, TRANSACTION_GAS_MAX),
+            to=_eth(call.to),
+            value=call.value,
+            data=call.data,
+        )
 
     def _header(self, name: int | str) -> BlockHeaderAPI:
         if name in _LATEST:

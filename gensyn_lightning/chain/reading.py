@@ -57,9 +57,13 @@ class ChainReader:
         """Return the newest block."""
         return self._block("latest")
 
+    def genesis(self) -> Digest:
+        """Return the digest of the chain's first block, which tells it from every other."""
+        return self._block("0x0").digest
+
     def balance(self, account: Address) -> Money:
         """Return what the account can spend."""
-        return Money(_number(self._rpc.ask("eth_getBalance", _hex(account), "latest")))
+        return Money(to_number(self._rpc.ask("eth_getBalance", _hex(account), "latest")))
 
     def escrow(self, job: Digest) -> Escrow | None:
         """Return the job's escrow, or None when nothing was ever deposited for it."""
@@ -127,7 +131,7 @@ class ChainReader:
 
     @cached_property
     def _chain_id(self) -> int:
-        return _number(self._rpc.ask("eth_chainId"))
+        return to_number(self._rpc.ask("eth_chainId"))
 
     @cached_property
     def _receipts(self) -> Address:
@@ -162,7 +166,7 @@ class ChainReader:
         found = self._rpc.ask("eth_getBlockByNumber", name, False)
         if not isinstance(found, dict):
             raise Malformed("no such block")
-        number, timestamp = _number(found.get("number")), _number(found.get("timestamp"))
+        number, timestamp = to_number(found.get("number")), to_number(found.get("timestamp"))
         return Block(number, _digest(found, "hash"), timestamp)
 
     def _view(
@@ -203,7 +207,8 @@ def _digest(holder: Any, member: str) -> Digest:
     return Digest(data)
 
 
-def _number(value: Any) -> int:
+def to_number(value: Any) -> int:
+    """Read a number from a chain's answer; raise `Malformed` if it is none."""
     if not isinstance(value, str) or not value.startswith("0x") or len(value) > 66:
         raise Malformed("not a number")
     try:

@@ -18,7 +18,10 @@ from gensyn_lightning.protocol.canonical import JSON_DEPTH_MAX, check_nesting
 ANSWER_BYTES_MAX = 8 * 1024 * 1024
 TIMEOUT_S = 10.0
 _REVERTED = 3
+# What gateways say for a moment: too many requests, or nobody behind them.
+_PASSING = frozenset((429, 502, 503, 504))
 _PAUSE_S = 0.05
+_BUSY_PAUSE_S = 1.0
 
 
 class Refused(LedgerError):
@@ -39,16 +42,19 @@ class RpcClient:
     """Asks the chain at `url`.
 
     A chain that does not answer is asked again for `patience_s` seconds, because the embedded one
-    may be starting again; what is asked must bear being asked twice, as everything here does.
+    may be starting again and others are busy at times; what is asked must bear being asked twice,
+    as everything here does.
     """
 
     def __init__(self, url: str, *, patience_s: float = 0.0) -> None:
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ConfigError(f"{url[:200]} is no address of a chain", hint="http://HOST:PORT")
+            raise ConfigError(f"{url[:200]!r} is no address of a chain", hint="http://HOST:PORT")
         # A proxy for the wide world cannot reach this machine's loopback.
         proxies: dict[str, str] | None = {} if _is_loopback(parts.hostname) else None
         self.url = url
+        # What comes after the host may be a secret: public chains are sold by keys in paths.
+        self._name = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
         self._patience_s = patience_s
         self._opener = urllib.request.build_opener(
             urllib.request.ProxyHandler(proxies), _NoRedirects
@@ -80,14 +86,20 @@ class RpcClient:
                 with self._opener.open(request, timeout=TIMEOUT_S) as answer:
                     return bytes(answer.read(ANSWER_BYTES_MAX + 1))
             except urllib.error.HTTPError as error:
-                raise LedgerError(f"the chain at {self.url} answers {error.code}") from None
+                error.close()
+                if error.code not in _PASSING or time.monotonic() >= until:
+                    raise LedgerError(
+                        f"the chain at {self._name} answers {error.code} {error.reason}",
+                        hint="is its address right?",
+                    ) from None
+                time.sleep(_BUSY_PAUSE_S)
             except (OSError, http.client.HTTPException) as error:
                 if time.monotonic() >= until:
                     raise LedgerError(
-                        f"the chain at {self.url} does not answer",
+                        f"the chain at {self._name} does not answer",
                         hint="is the network up? gensyn doctor",
                     ) from error
-            time.sleep(_PAUSE_S)
+                time.sleep(_PAUSE_S)
 
     def _read(self, data: bytes) -> dict[str, Any]:
         if len(data) > ANSWER_BYTES_MAX:

@@ -15,6 +15,7 @@ from gensyn_lightning import config
 from gensyn_lightning.cli.console import emit, say, show
 from gensyn_lightning.errors import ConfigError, NetworkError
 from gensyn_lightning.network import Home, Network, NetworkInfo
+from gensyn_lightning.network.attached import attach
 from gensyn_lightning.network.child import last_words
 from gensyn_lightning.network.embedded import start
 
@@ -28,13 +29,17 @@ def up(  # noqa: PLR0913, PLR0917 - a flag each
         list[str] | None,
         typer.Option(metavar="NODE=KIND@EVENT", help="plant a cheat or a crash; repeatable"),
     ] = None,
+    chain: Annotated[
+        str, typer.Option(metavar="URL", help="use this chain's JSON-RPC, not one of its own")
+    ] = "",
     detach: Annotated[bool, typer.Option("--detach", "-d", help="leave it running")] = False,
     home: Annotated[Path | None, typer.Option(help="where its data and keys are")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
 ) -> None:
     """Start a network on this machine: a chain, a coordinator, solvers and verifiers.
 
-    It stays until Ctrl-C, or with --detach until `gensyn down`. Faults are bit-flip,
+    It stays until Ctrl-C, or with --detach until `gensyn down`. With --chain its contracts are on
+    another chain: put there the first time, and the home keeps to that chain. Faults are bit-flip,
     skip-batches, stale-state, echo-root, forged-metrics, poisoned-checkpoint, withhold-salt and
     withhold-state for solvers, lie-match and lie-no-match for verifiers, crash and hang for both.
     """
@@ -45,10 +50,12 @@ def up(  # noqa: PLR0913, PLR0917 - a flag each
     _check_faults(faults)
     if Network.find(settings.home) is not None:
         raise ConfigError(f"a network runs in {place.path}", hint="stop it with `gensyn down`")
+    where = attach(place, chain, say)
     began = time.monotonic()
     say(f"starting a network in {place.path}")
     ends = () if detach else ("--die-with", str(os.getpid()))
-    info = start(place, settings.solvers, settings.verifiers, faults, ends)
+    extra = ("--chain", where, *ends)
+    info = start(place, settings.solvers, settings.verifiers, faults, extra)
     say(f"ready in {time.monotonic() - began:.1f} s")
     _introduce(info, detach)
     if as_json:
@@ -67,6 +74,8 @@ def _check_faults(faults: tuple[str, ...]) -> None:
 def _introduce(info: NetworkInfo, detached: bool) -> None:
     rows = [(name, str(pid), _address(info, name)) for name, pid in info.processes.items()]
     show("", ("process", "pid", "address"), rows)
+    if "chain" not in info.processes:
+        say(f"chain {info.domain['chain_id']} at {info.chain}")
     say(f"logs: {Path(info.home) / 'logs'}")
     say('train: gensyn train SCRIPT.py, or Trainer(strategy="gensyn") anywhere')
     say("stop: gensyn down" if detached else "stop: Ctrl-C, or gensyn down")

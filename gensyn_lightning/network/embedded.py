@@ -10,15 +10,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gensyn_lightning.config import Config
 from gensyn_lightning.errors import ConfigError, NetworkError
 from gensyn_lightning.network import keys
+from gensyn_lightning.network.attached import attach
 from gensyn_lightning.network.child import last_words
-from gensyn_lightning.network.home import Home, NetworkInfo, read_info
+from gensyn_lightning.network.home import Home, NetworkInfo, locked, read_info
 from gensyn_lightning.network.plan import clean_environment, module, node_command
 
 START_S = 90.0
@@ -43,14 +43,16 @@ class Network:
         say = say or _say
         home = Home(config.home).make()
         home.clients.touch(mode=0o600)
-        with _locked(home.start_lock):
+        with locked(home.start_lock):
             running = Network.find(config.home)
             if running is not None:
                 return running
+            chain = attach(home, "", say)
             began = time.monotonic()
             nodes = f"{config.solvers} solvers, {config.verifiers} verifiers"
-            say(f"starting a network on this machine: chain, coordinator, {nodes} ({home.path})")
-            options = ("--idle-minutes", str(config.idle_minutes))
+            first = "" if chain else "chain, "
+            say(f"starting a network on this machine: {first}coordinator, {nodes} ({home.path})")
+            options = ("--idle-minutes", str(config.idle_minutes), "--chain", chain)
             info = start(home, config.solvers, config.verifiers, extra=options)
             say(f"network ready in {time.monotonic() - began:.1f} s; it stops when nobody needs it")
             return info
@@ -158,13 +160,6 @@ def _first_line(pipe: int, home: Home, process: subprocess.Popen[bytes]) -> dict
 def _is_ours(pid: int) -> bool:
     """Whether a supervisor was started here and still has to end; ends it properly if it did."""
     return any(each.pid == pid and each.poll() is None for each in _started)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX)
-        yield
 
 
 def _is_locked(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The accounts of an embedded network: made on first use, pinned in a file, funded at genesis."""
+"""The accounts of a home's network: made on first use, pinned in a file, funded at genesis."""
 
 from __future__ import annotations
 
@@ -21,22 +21,24 @@ TRUST_BYTES_MAX = 1 << 20
 _WORDS = {"solve": "solver", "verify": "verifier"}
 
 
-def prepare(home: Home, nodes: Mapping[str, str]) -> Path:
-    """Make and pin the accounts of a network; return the file its chain starts from.
-
-    `nodes` maps names to roles, as in "solve,verify". The genesis is written once per home.
-    """
-    submitter = pin(home, SUBMITTER, ("submitter",))
-    operator = pin(home, OPERATOR, ("coordinator",))
+def prepare(home: Home, nodes: Mapping[str, str]) -> None:
+    """Make and pin the accounts of a network; `nodes` maps names to roles, as in "solve,verify"."""
+    pin(home, SUBMITTER, ("submitter",))
+    pin(home, OPERATOR, ("coordinator",))
     for name, roles in nodes.items():
         pin_node(home, name, roles)
+
+
+def genesis(home: Home) -> Path:
+    """Return the file that the home's embedded chain starts from, written once per home."""
     folder = home.data("chain")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    genesis = folder / "genesis.json"
-    if not genesis.exists():
+    path = folder / "genesis.json"
+    if not path.exists():
+        submitter, operator = (open_or_create(home.keys, each) for each in (SUBMITTER, OPERATOR))
         balances = {submitter.address.hex(): str(BALANCE)}
-        write_json(genesis, {"operator": operator.address.hex(), "balances": balances})
-    return genesis
+        write_json(path, {"operator": operator.address.hex(), "balances": balances})
+    return path
 
 
 def pin_node(home: Home, name: str, roles: str) -> Account:

@@ -50,31 +50,35 @@ class Layout:
         return {"chain_id": value["chain_id"], "escrow": value["escrow"]}
 
 
-def draw_up(home: Home, solvers: int, verifiers: int, faults: Sequence[str]) -> Layout:
-    """Return the plans for a network; make the keys and the genesis it needs on first use."""
+def draw_up(
+    home: Home, solvers: int, verifiers: int, faults: Sequence[str], chain: str = ""
+) -> Layout:
+    """Return the plans for a network; make the keys and the genesis it needs on first use.
+
+    `chain` is the address of a chain that runs elsewhere; without one the network has its own.
+    """
     nodes = {f"solver-{each}": "solve,verify" for each in range(1, solvers + 1)}
     nodes |= {f"verifier-{each}": "verify" for each in range(1, verifiers + 1)}
     planted = _by_node(faults, nodes)
-    genesis = keys.prepare(home, nodes)
-    ports = dict(zip(("chain", "coordinator"), _free_ports(2), strict=True))
+    keys.prepare(home, nodes)
+    own = () if chain else ("chain",)
+    names = (*own, "coordinator")
+    ports = dict(zip(names, _free_ports(len(names)), strict=True))
     coordinator = f"127.0.0.1:{ports['coordinator']}"
-    chain = f"http://127.0.0.1:{ports['chain']}"
+    chain = chain or f"http://127.0.0.1:{ports['chain']}"
     zygote = _socket_path(home)
     commands: dict[str, tuple[str, ...]] = {
-        "zygote": module("gensyn_lightning.node.zygote", socket=zygote),
-        "chain": module(
-            "gensyn_lightning.chain.daemon",
-            home=home.data("chain"),
-            port=ports["chain"],
-            genesis=genesis,
-        ),
+        "zygote": module("gensyn_lightning.node.zygote", socket=zygote)
+    }
+    commands |= {name: _chain_command(home, ports[name]) for name in own}
+    commands |= {
         "coordinator": module(
             "coordinator",
             home=home.data("coordinator"),
             port=ports["coordinator"],
             chain=chain,
             keys=home.keys,
-        ),
+        )
     }
     commands |= {
         name: node_command(home, name, roles, coordinator, zygote) for name, roles in nodes.items()
@@ -90,6 +94,11 @@ def draw_up(home: Home, solvers: int, verifiers: int, faults: Sequence[str]) -> 
         for name, command in commands.items()
     )
     return Layout(plans, home, coordinator, chain, zygote, keys.SUBMITTER, ports)
+
+
+def _chain_command(home: Home, port: int) -> tuple[str, ...]:
+    place, genesis = home.data("chain"), keys.genesis(home)
+    return module("gensyn_lightning.chain.daemon", home=place, port=port, genesis=genesis)
 
 
 def node_command(

@@ -36,7 +36,10 @@ _SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """How large a network, which faults, and when to stop; 0 minutes means never."""
+    """How large a network, on which chain, which faults, and when to stop; 0 minutes means never.
+
+    An empty `chain` means one of its own.
+    """
 
     home: Home
     solvers: int
@@ -44,6 +47,7 @@ class Orders:
     faults: tuple[str, ...]
     idle_minutes: float
     ready_fd: int
+    chain: str = ""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -53,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--solvers", type=int, default=2)
     parser.add_argument("--verifiers", type=int, default=1)
     parser.add_argument("--fault", action="append", default=[])
+    parser.add_argument("--chain", default="")
     parser.add_argument("--idle-minutes", type=float, default=0)
     parser.add_argument("--ready-fd", type=int, default=-1)
     parser.add_argument("--die-with", type=int, default=0)
@@ -66,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         tuple(options.fault),
         options.idle_minutes,
         options.ready_fd,
+        options.chain,
     )
     sys.exit(run(orders))
 
@@ -78,7 +84,8 @@ def run(orders: Orders) -> int:
     try:
         with orders.home.make().lock.open("w") as lock:
             _take(lock.fileno(), orders.home)
-            layout = draw_up(orders.home, orders.solvers, orders.verifiers, orders.faults)
+            size = (orders.solvers, orders.verifiers)
+            layout = draw_up(orders.home, *size, orders.faults, orders.chain)
             children += [Child(plan) for plan in layout.plans]
             try:
                 _Supervisor(orders, layout, children).run()

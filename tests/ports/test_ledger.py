@@ -1,12 +1,15 @@
-"""What every ledger promises, asked of all of them: in memory, and on the embedded chain."""
+"""What every ledger promises, asked of all of them: in memory, on the embedded chain, on anvil."""
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gensyn_lightning.chain.deployment import deploy
 from gensyn_lightning.chain.ethereum import EthereumLedger
 from gensyn_lightning.chain.ledger import (
     JOB_TOTAL_MS_MAX,
@@ -28,6 +31,7 @@ from gensyn_lightning.protocol.settlement import Payment, Settlement, settle_roo
 from gensyn_lightning.protocol.verdict import DisputeClass
 
 MINTED = 1_000_000
+FEES = 10**18
 OPERATOR, SUBMITTER, STRANGER = (Account(bytes([n]) * 32) for n in (1, 2, 3))
 SOLVER, VERIFIER = (Address(bytes([n]) * 20) for n in (0xA0, 0xB0))
 START_S = 1_800_000_000
@@ -35,39 +39,92 @@ START_S = 1_800_000_000
 
 @dataclass
 class World:
-    """A ledger and the hands of its clock."""
+    """A ledger and the hands of its clock; `fees` is what an account has left to pay fees with."""
 
     ledger: Ledger
     clock: list[int]
+    fees: Callable[[Address], int] = lambda account: 0
+
+    def held(self, account: Address) -> int:
+        """What the account holds, apart from what it was given for fees."""
+        return self.ledger.balance(account) - self.fees(account)
 
     def total(self) -> int:
         """All money there is outside escrow."""
         held = (OPERATOR.address, SUBMITTER.address, STRANGER.address, SOLVER, VERIFIER)
-        return sum(self.ledger.balance(each) for each in held)
+        return sum(self.held(each) for each in held)
 
 
-@pytest.fixture(params=["memory", "ethereum"])
+@pytest.fixture(params=["memory", "embedded", "anvil"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     clock = [START_S]
     balances = {SUBMITTER.address: MINTED}
     if request.param == "memory":
         yield World(MemoryLedger(balances, [OPERATOR.address], lambda: clock[0]), clock)
-        return
+    elif request.param == "embedded":
+        with embedded(tmp_path, balances, clock) as ledger:
+            yield World(ledger, clock)
+    else:
+        node = request.getfixturevalue("anvil")(f"--timestamp={START_S}")
+        node.fund(SUBMITTER.address, MINTED + FEES)
+        for each in (OPERATOR, STRANGER):
+            node.fund(each.address, FEES)
+        deployed = deploy(node.url, OPERATOR, patience_s=0)
+        ledger = EthereumLedger(node.url, deployed.escrow, patience_s=0)
+        yield World(ledger, AnvilClock(node), lambda account: fees_left(node, account))
+
+
+def fees_left(node: Any, account: Address) -> int:
+    """Return what an account of ours has not paid to miners yet."""
+    if account not in {each.address for each in (OPERATOR, SUBMITTER, STRANGER)}:
+        return 0
+    receipts = [
+        each
+        for number in range(int(node.ask("eth_blockNumber"), 16) + 1)
+        for each in node.ask("eth_getBlockReceipts", hex(number))
+        if each["from"] == "0x" + account.hex()
+    ]
+    return FEES - sum(
+        int(each["gasUsed"], 16) * int(each["effectiveGasPrice"], 16) for each in receipts
+    )
+
+
+@contextmanager
+def embedded(
+    folder: Path, balances: dict[Address, int], clock: list[int]
+) -> Iterator[EthereumLedger]:
     from gensyn_lightning.chain.daemon import ChainServer
     from gensyn_lightning.chain.evm import EmbeddedChain, Genesis
 
     genesis = Genesis(OPERATOR.address, balances)
-    chain = EmbeddedChain(tmp_path / "chain.db", genesis, lambda: clock[0])
+    chain = EmbeddedChain(folder / "chain.db", genesis, lambda: clock[0])
     server = ChainServer(chain, 0)
     serving = threading.Thread(target=server.serve_forever, args=(0.01,))
     serving.start()
     ledger = EthereumLedger(server.url, chain.contracts.escrow, patience_s=0)
     ledger.check_contracts()
-    yield World(ledger, clock)
+    yield ledger
     server.shutdown()
     serving.join()
     server.server_close()
     chain.close()
+
+
+class AnvilClock(list[int]):
+    """A node's clock, which stands still until it is set, and never goes back."""
+
+    def __init__(self, node: Any) -> None:
+        super().__init__([START_S])
+        self._node = node
+        node.ask("anvil_setBlockTimestampInterval", 0)
+
+    def __setitem__(self, index: Any, seconds: Any) -> None:
+        super().__setitem__(index, seconds)
+        newest = self._node.ask("eth_getBlockByNumber", "latest", False)
+        if seconds > int(newest["timestamp"], 16):
+            # Calls are answered as of the newest block, so the time comes with one.
+            self._node.ask("evm_setNextBlockTimestamp", seconds)
+            self._node.ask("evm_mine")
 
 
 def make_job(number: int = 0, budget: int = 1000) -> Job:
@@ -134,7 +191,7 @@ def test_nothing_is_known_about_a_job_before_its_deposit(world: World) -> None:
 def test_a_deposit_takes_the_budget_and_records_the_job(world: World) -> None:
     job = make_job()
     made = world.ledger.deposit(SUBMITTER, job)
-    assert world.ledger.balance(SUBMITTER.address) == MINTED - 1000
+    assert world.held(SUBMITTER.address) == MINTED - 1000
     assert made.block == world.ledger.block()
     escrow = world.ledger.escrow(job_id(job))
     assert escrow is not None
@@ -153,7 +210,7 @@ def test_a_deposit_takes_the_budget_and_records_the_job(world: World) -> None:
 def test_a_deposit_made_twice_is_one_deposit(world: World) -> None:
     first = world.ledger.deposit(SUBMITTER, make_job())
     assert world.ledger.deposit(SUBMITTER, make_job()) == first
-    assert world.ledger.balance(SUBMITTER.address) == MINTED - 1000
+    assert world.held(SUBMITTER.address) == MINTED - 1000
 
 
 def test_one_name_cannot_be_deposited_for_two_jobs(world: World) -> None:
@@ -169,7 +226,9 @@ def test_nobody_deposits_in_anothers_name(world: World) -> None:
 
 def test_a_budget_above_the_balance_is_refused_with_a_hint(world: World) -> None:
     with pytest.raises(InsufficientBalance) as caught:
-        world.ledger.deposit(SUBMITTER, make_job(budget=MINTED + 1))
+        world.ledger.deposit(
+            SUBMITTER, make_job(budget=world.ledger.balance(SUBMITTER.address) + 1)
+        )
     assert caught.value.hint
     assert world.ledger.escrow(job_id(make_job())) is None
 
@@ -223,9 +282,9 @@ def test_settling_pays_everyone_and_writes_the_receipt(world: World) -> None:
     job, name = opened(world)
     receipt = make_receipt(job, share(), ROOT)
     made = world.ledger.settle(OPERATOR, name, share(), receipt)
-    assert world.ledger.balance(SOLVER) == 600
-    assert world.ledger.balance(VERIFIER) == 150
-    assert world.ledger.balance(SUBMITTER.address) == MINTED - 750
+    assert world.held(SOLVER) == 600
+    assert world.held(VERIFIER) == 150
+    assert world.held(SUBMITTER.address) == MINTED - 750
     assert world.total() == MINTED
     assert world.ledger.receipt(name) == receipt
     assert world.ledger.closed(name) == made
@@ -291,7 +350,7 @@ def test_payments_that_do_not_add_up_are_refused(
         world.ledger.settle(OPERATOR, name, settlement, make_receipt(job, settlement, ROOT))
     with pytest.raises(TransactionReverted, match=reason):
         world.ledger.refund(OPERATOR, name, settlement)
-    assert world.ledger.balance(SOLVER) == 0
+    assert world.held(SOLVER) == 0
 
 
 @pytest.mark.parametrize(
@@ -315,7 +374,7 @@ def test_a_receipt_that_says_otherwise_is_refused(
     with pytest.raises(TransactionReverted, match=reason):
         world.ledger.settle(OPERATOR, name, share(), receipt)
     assert world.ledger.receipt(name) is None
-    assert world.ledger.balance(SOLVER) == 0
+    assert world.held(SOLVER) == 0
 
 
 def test_a_refund_pays_what_was_earned_and_leaves_no_receipt(world: World) -> None:
@@ -323,7 +382,7 @@ def test_a_refund_pays_what_was_earned_and_leaves_no_receipt(world: World) -> No
     first = world.ledger.refund(OPERATOR, name, share())
     assert world.ledger.refund(OPERATOR, name, share()) == first
     assert world.ledger.closed(name) == first
-    assert world.ledger.balance(SOLVER) == 600
+    assert world.held(SOLVER) == 600
     assert world.total() == MINTED
     assert world.ledger.receipt(name) is None
     with pytest.raises(TransactionReverted, match="otherwise"):
@@ -333,7 +392,7 @@ def test_a_refund_pays_what_was_earned_and_leaves_no_receipt(world: World) -> No
 def test_a_refund_may_return_everything(world: World) -> None:
     _, name = opened(world)
     world.ledger.refund(OPERATOR, name, Settlement((), Money(1000)))
-    assert world.ledger.balance(SUBMITTER.address) == MINTED
+    assert world.held(SUBMITTER.address) == MINTED
 
 
 def test_past_the_deadline_anyone_sends_the_budget_home(world: World) -> None:
@@ -346,7 +405,7 @@ def test_past_the_deadline_anyone_sends_the_budget_home(world: World) -> None:
     world.clock[0] = escrow.deadline_s
     first = world.ledger.reclaim(STRANGER, name)
     assert world.ledger.reclaim(SUBMITTER, name) == first
-    assert world.ledger.balance(SUBMITTER.address) == MINTED
+    assert world.held(SUBMITTER.address) == MINTED
     with pytest.raises(TransactionReverted, match="left escrow"):
         world.ledger.refund(OPERATOR, name, share())
 
@@ -387,7 +446,7 @@ def test_calls_from_several_threads_have_one_effect_each(world: World) -> None:
         made[index] = world.ledger.deposit(SUBMITTER, jobs[index])
 
     run_together([lambda n=n: deposit(n) for n in range(len(jobs))])  # type: ignore[misc]
-    assert world.ledger.balance(SUBMITTER.address) == MINTED - 4 * 1000
+    assert world.held(SUBMITTER.address) == MINTED - 4 * 1000
     for index, each in enumerate(made):
         assert each is not None
         assert each == made[index % 4]

@@ -76,18 +76,24 @@ def test_browsers_and_long_bodies_are_turned_away(
         (b"\xff\xfe", -32700),
         (b"[" * 100_000, -32700),
         (b"[]", -32600),
-        (b'[{"method":"eth_chainId"}]', -32600),
+        (b"[" + b",".join([b"{}"] * (daemon.BATCH_MAX + 1)) + b"]", -32600),
         (b'"eth_chainId"', -32600),
         (b'{"method":"eth_chainId","params":{}}', -32600),
-        (b"{}", -32601),
-        (b'{"method":["eth_chainId"]}', -32601),
+        (b"{}", -32600),
+        (b'{"method":["eth_chainId"]}', -32600),
         (b'{"method":"eth_sendTransaction","params":[{}]}', -32601),
         (b'{"method":"eth_sign","params":[]}', -32601),
         (b'{"method":"eth_chainId","params":[1]}', -32602),
         (b'{"method":"eth_getBalance","params":["0x00"]}', -32602),
         (b'{"method":"eth_getBalance","params":[[]]}', -32602),
         (b'{"method":"eth_getBlockByNumber","params":[{}]}', -32602),
-        (b'{"method":"eth_getBlockByNumber","params":["0xffffffff"]}', -32000),
+        (b'{"method":"eth_getBlockByNumber","params":["0x_1"]}', -32602),
+        (b'{"method":"eth_getBlockByNumber","params":["0x 1"]}', -32602),
+        (
+            b'{"method":"eth_getCode","params":["0x 111111111111111111111111111111111111111"]}',
+            -32602,
+        ),
+        (b'{"method":"eth_getLogs","params":[{"blockHash":"0x00","fromBlock":"0x0"}]}', -32602),
         (b'{"method":"eth_call","params":[[]]}', -32602),
         (b'{"method":"eth_call","params":[{"to":7}]}', -32602),
         (b'{"method":"eth_getLogs","params":[{"topics":7}]}', -32602),
@@ -105,6 +111,20 @@ def test_requests_that_make_no_sense_are_refused_by_code(
     assert status == 200
     assert answer["error"]["code"] == code
     assert still_serves(place)
+
+
+def test_a_batch_is_answered_in_order_one_by_one(place: Any) -> None:
+    batch = [
+        {"jsonrpc": "2.0", "id": 7, "method": "eth_chainId"},
+        {"jsonrpc": "2.0", "id": "x", "method": "eth_nothing"},
+        5,
+    ]
+    status, (first, second, third) = post(place, json.dumps(batch).encode())
+    assert status == 200
+    assert (first["id"], first["result"]) == (7, hex(68_568_500))
+    assert (second["id"], second["error"]["code"]) == ("x", -32601)
+    assert "eth_nothing" in second["error"]["message"]
+    assert (third["id"], third["error"]["code"]) == (None, -32600)
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,24 @@ def test_a_chain_that_hangs_up_is_asked_again_for_as_long_as_stated(oracle: Orac
         RpcClient(oracle.url).ask("eth_chainId")
 
 
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_a_gateway_that_is_busy_is_asked_again(oracle: Oracle, status: int) -> None:
+    oracle.answers = [(status, b"later"), (status, b"later"), (200, b'{"result":1}')]
+    assert RpcClient(oracle.url, patience_s=30).ask("eth_chainId") == 1
+    assert len(oracle.asked) == 3
+    oracle.answers = [(status, b"later")]
+    with pytest.raises(LedgerError, match=f"answers {status}"):
+        RpcClient(oracle.url).ask("eth_chainId")
+
+
+def test_no_error_repeats_what_follows_the_host(oracle: Oracle) -> None:
+    for answer, path in ((None, "/v2/c4n4ry"), ((403, b""), "/?key=c4n4ry")):
+        oracle.answers = [answer]
+        with pytest.raises(LedgerError, match=oracle.url) as caught:
+            RpcClient(oracle.url + path).ask("eth_chainId")
+        assert "c4n4ry" not in str(caught.value)
+
+
 def test_loopback_is_never_asked_through_a_proxy(
     oracle: Oracle, monkeypatch: pytest.MonkeyPatch
 ) -> None:

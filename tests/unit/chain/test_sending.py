@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gensyn_lightning.chain.deployment import deploy, recognize
 from gensyn_lightning.chain.ethereum import EthereumLedger
 from gensyn_lightning.errors import InsufficientBalance, LedgerError, TransactionReverted
 from gensyn_lightning.protocol.digest import keccak
@@ -120,3 +121,25 @@ def test_a_refusal_is_told_in_words(place: Any) -> None:
     place.ledger().deposit(place.submitter, place.job())
     with pytest.raises(TransactionReverted, match="only an operator"):
         place.ledger().anchor(place.submitter, job_id(place.job()), keccak(b"root"))
+
+
+def test_contracts_whose_answer_was_lost_are_put_there_once(place: Any, relay: Relay) -> None:
+    relay.lose = ["eth_sendRawTransaction", "eth_getTransactionReceipt"]
+    before = place.chain.head().block_number
+    made = deploy(relay.url, place.operator, patience_s=30)
+    recognize(relay.url, made)
+    assert place.chain.head().block_number == before + 1
+
+
+def test_a_balance_that_pays_the_price_but_not_the_fees_is_too_little(
+    place: Any, anvil: Any
+) -> None:
+    node = anvil()
+    node.fund(place.operator.address, 10**18)
+    node.fund(place.submitter.address, 1010)
+    escrow = deploy(node.url, place.operator).escrow
+    ledger = EthereumLedger(node.url, escrow, patience_s=0)
+    with pytest.raises(InsufficientBalance, match="balance is 1010"):
+        ledger.deposit(place.submitter, place.job(budget=1000))
+    node.fund(place.submitter.address, 10**18)
+    ledger.deposit(place.submitter, place.job(budget=1000))

@@ -17,11 +17,11 @@ def pinned(home: Home) -> dict[str, list[str]]:
 
 def test_accounts_are_made_once_and_stay_pinned(tmp_path: Path) -> None:
     home = Home(tmp_path).make()
-    genesis = keys.prepare(home, {"solver-1": "solve,verify", "verifier-1": "verify"})
-    before = genesis.read_bytes(), home.trust.read_text()
+    keys.prepare(home, {"solver-1": "solve,verify", "verifier-1": "verify"})
+    before = keys.genesis(home).read_bytes()
     keys.prepare(home, {"solver-1": "solve,verify"})
     assert json.loads(home.trust.read_text())["schema"] == keys.TRUST_SCHEMA
-    assert genesis.read_bytes() == before[0]
+    assert keys.genesis(home).read_bytes() == before
     assert pinned(home) == {
         "submitter": ["submitter"],
         "coordinator": ["coordinator"],
@@ -39,7 +39,7 @@ def test_a_node_keeps_the_roles_it_had(tmp_path: Path) -> None:
 
 def test_the_genesis_funds_the_submitter_and_names_the_operator(tmp_path: Path) -> None:
     home = Home(tmp_path).make()
-    genesis = json.loads(keys.prepare(home, {}).read_text())
+    genesis = json.loads(keys.genesis(home).read_text())
     submitter = keys.pin(home, keys.SUBMITTER, ()).address.hex()
     assert genesis["balances"] == {submitter: str(keys.BALANCE)}
     assert genesis["operator"] == keys.pin(home, keys.OPERATOR, ()).address.hex()

@@ -21,6 +21,15 @@ def test_every_process_has_a_plan(home: Home) -> None:
     assert all("--embedded" in plans[name].command for name in nodes)
 
 
+def test_a_chain_that_runs_elsewhere_has_no_plan(home: Home) -> None:
+    layout = draw_up(home, 1, 0, [], "https://chain.example:443/")
+    plans = {each.name: each for each in layout.plans}
+    assert plans.keys() == {"zygote", "coordinator", "solver-1"}
+    assert "https://chain.example:443/" in plans["coordinator"].command
+    assert layout.chain == "https://chain.example:443/"
+    assert not (home.data("chain") / "genesis.json").exists()
+
+
 def test_the_environment_is_passed_on_only_where_it_is_needed(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
