@@ -38,6 +38,7 @@ bench: $(BUILT)  ## print the published figures, a JSON document each
 	$(PY) benchmarks/overhead.py
 	$(PY) benchmarks/registry.py
 	$(PY) benchmarks/numerics.py
+	$(PY) benchmarks/shipping.py
 
 soak: $(BUILT)  ## the long counts: kills, cheats, replays
 	$(PY) -m pytest -m soak -q -s
