@@ -19,6 +19,7 @@ import torch
 from blake3 import blake3
 
 from gensyn_lightning.training import named
+from gensyn_lightning.training.packing import as_bytes
 
 DEPTH_MAX = 48
 RUN_MIN = 32
@@ -178,8 +179,9 @@ def _content(value: torch.Tensor) -> bytes:
 def _digest(value: torch.Tensor) -> bytes:
     if not value.numel():
         return blake3().digest()
-    flat: Any = value.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
-    return blake3(memoryview(flat)).digest()
+    flat = value.detach().resolve_conj().resolve_neg().contiguous()
+    start = flat.storage_offset() * flat.element_size()
+    return blake3(as_bytes(flat.untyped_storage())[start : start + flat.nbytes]).digest()
 
 
 def _array(value: np.ndarray[Any, Any], hashes: bool) -> Hashable:
