@@ -17,6 +17,7 @@ import torch
 
 from gensyn_lightning.errors import ArtifactError, Malformed, VersionSkew
 from gensyn_lightning.protocol.digest import Digest, digest_of
+from gensyn_lightning.training import untouched
 from gensyn_lightning.training.folders import PathMap, lay_out
 from gensyn_lightning.training.manifest import (
     PROGRAM_BYTES_MAX,
@@ -138,6 +139,7 @@ def _storage_reader(
             raise ArtifactError(f"array {name} is missing: {error}") from None
         if digest_of(as_bytes(storage)) != artifact.digest:
             raise ArtifactError(f"array {name} has other bytes than its name says")
+        untouched.remember(storage, artifact.digest)
         return storage
 
     return read
