@@ -39,6 +39,7 @@ bench: $(BUILT)  ## print the published figures, a JSON document each
 	$(PY) benchmarks/overhead.py
 	$(PY) benchmarks/registry.py
 	$(PY) benchmarks/numerics.py
+	$(PY) benchmarks/shipping.py
 
 soak: $(BUILT) $(FOUNDRY)  ## the long counts: kills, cheats, replays
 	$(PY) -m pytest -m soak -q -s

@@ -20,6 +20,7 @@ from blake3 import blake3
 from gensyn_lightning.artifacts.port import NOBODY, Quota, check_finished, check_read, check_room
 from gensyn_lightning.errors import ArtifactError, NotFound
 from gensyn_lightning.protocol.digest import Address, Digest
+from gensyn_lightning.training.hashing import Passed, digest_of_open, unheard
 
 COPY_BYTES = 1 << 20
 
@@ -73,6 +74,27 @@ class FolderArtifacts:
             self.stand(digest, file)
         return digest
 
+    def adopt(self, digest: Digest, path: Path, passed: Passed = unheard) -> None:
+        """Take in a file without copying it, once its bytes are those that were named.
+
+        The file shares its bytes with the store from then on, and is read-only. On another file
+        system it is copied. `passed` is told of every run of bytes that was checked.
+        """
+        if self.has(digest):
+            return
+        self._check(path.stat().st_size, NOBODY)
+        staged = self._stages / secrets.token_hex(16)
+        try:
+            _share(path, staged)
+            with staged.open("rb", buffering=0) as file:
+                found = digest_of_open(file, passed)
+                check_finished(digest, found, file.tell(), file.tell())
+                self.stand(digest, file)
+        except OSError as error:
+            raise _cannot_write(error) from None
+        finally:
+            staged.unlink(missing_ok=True)
+
     def stage(self, digest: Digest, length: int, owner: Address = NOBODY) -> FolderStage:
         """Begin to receive an artifact, or go on where `owner` stopped."""
         folder = self._stages / owner.hex()
@@ -94,10 +116,7 @@ class FolderArtifacts:
         """Make the file `into` a hard link to the artifact, or a copy on another file system."""
         self.length(digest)
         fresh = into.with_name(f".{into.name}.{secrets.token_hex(4)}")
-        try:
-            fresh.hardlink_to(self.path(digest))
-        except OSError:
-            shutil.copyfile(self.path(digest), fresh)
+        if not _share(self.path(digest), fresh):
             fresh.chmod(0o444)
         fresh.replace(into)
         fresh.unlink(missing_ok=True)  # renaming a file onto a link to itself leaves both
@@ -192,6 +211,16 @@ class FolderStage:
             if self._offset:
                 self._hasher.update_mmap(self._path)
         return self._hasher
+
+
+def _share(source: Path, target: Path) -> bool:
+    """Make `target` the same file as `source`, or a copy where that cannot be; say which."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+        return False
+    return True
 
 
 def _cannot_write(error: OSError) -> ArtifactError:

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TextIO
 
 PLAIN_EVERY_S = 2.0
 DRAW_EVERY_S = 0.1
+RATE_AFTER_S = 0.5  # a rate over less says nothing
 
 
 class Line(Protocol):
@@ -49,11 +50,21 @@ class Display:
             self._line.update(f"gensyn: {text}")
 
     def moved(self, verb: str) -> Callable[[int, int], None]:
-        """Return a callback that shows how many bytes of how many were moved."""
+        """Return a callback that shows how many bytes of how many were moved, and how fast.
+
+        What was done at the first call was done before, and does not count as fast.
+        """
+        first: tuple[float, int] | None = None
 
         def progress(done: int, total: int) -> None:
+            nonlocal first
+            now = time.monotonic()
+            since, before = first = first or (now, done)
+            text = f"{verb} {size(done)} of {size(total)}"
+            if now - since >= RATE_AFTER_S and done > before:
+                text += f", {size(round((done - before) / (now - since)))}/s"
             if total:
-                self.update(f"{verb} {size(done)} of {size(total)}", always=done >= total)
+                self.update(text, always=done >= total)
 
         return progress
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from gensyn_lightning.artifacts import FolderArtifacts
 from gensyn_lightning.chain.ethereum import EthereumLedger
 from gensyn_lightning.chain.ledger import Ledger
 from gensyn_lightning.client import Client
@@ -22,12 +23,13 @@ from gensyn_lightning.protocol.digest import parse_address
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """An open connection to one network."""
+    """An open connection to one network; `store` is its artifacts if they lie on this disk."""
 
     info: NetworkInfo
     client: Client
     ledger: Ledger
     account: Account
+    store: FolderArtifacts | None
 
 
 @contextlib.contextmanager
@@ -40,7 +42,12 @@ def reach(config: Config, say: Callable[[str], None]) -> Iterator[Reach]:
     # The chain library takes a second to import; it is needed only after the preflight.
     threading.Thread(target=ledger.prepare, daemon=True).start()
     with Client(info.coordinator, Identity(account, domain)) as client:
-        yield Reach(info, client, ledger, account)
+        yield Reach(info, client, ledger, account, _store(config, info))
+
+
+def _store(config: Config, info: NetworkInfo) -> FolderArtifacts | None:
+    """Return the artifacts of an embedded network; those of any other are its own business."""
+    return None if config.coordinator else FolderArtifacts(Home(Path(info.home)).store)
 
 
 def _find(config: Config, say: Callable[[str], None]) -> NetworkInfo:

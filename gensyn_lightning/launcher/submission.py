@@ -17,6 +17,7 @@ from gensyn_lightning.errors import InvalidTransition, NetworkError, NotReplayab
 from gensyn_lightning.launcher import terms
 from gensyn_lightning.launcher.collecting import Collector
 from gensyn_lightning.launcher.display import Display
+from gensyn_lightning.launcher.handing_over import HandingOver
 from gensyn_lightning.launcher.options import Options
 from gensyn_lightning.launcher.outcome import REPORT_NAME, Effort, Outcome, conclude
 from gensyn_lightning.launcher.preflight import Preflight, Trial
@@ -73,6 +74,7 @@ class Submission:
                 kwargs,
                 threads=self.options.threads,
                 arithmetic=self.config.numerics,
+                hashed=self.display.moved("hashing"),
             )
             back = Return(self.trainer, function, args, kwargs, captured)
             with reach(self.config, self.display.say) as network:
@@ -88,11 +90,12 @@ class Submission:
 
     def _send(self, network: Reach, captured: Captured, folder: Path, back: Return) -> None:
         artifacts = folder / "artifacts"
-        captured.store(artifacts)
+        handing_over = HandingOver(network.client, network.store, captured.artifacts, artifacts)
+        captured.store(artifacts, handing_over.have)
         tried = self._try(network, captured, artifacts, folder)
         if tried.result.outcome is CommitmentOutcome.RAISED:
             self._give_up(tried, back)
-        self._moved += network.client.upload(captured.artifacts, self.display.moved("sending"))
+        self._moved += handing_over.send(self.display.moved("sending"))
         job = self._submit(network, captured, tried)
         name = job_id(job)
         jobs.remember(Home(self.config.home), name)

@@ -54,6 +54,11 @@ class Home:
         """The accounts of this network, for pinning."""
         return self.path / "trust.json"
 
+    @property
+    def store(self) -> Path:
+        """The coordinator's artifacts, which whoever owns this folder may share by file."""
+        return self.data("coordinator") / "artifacts"
+
     def log(self, name: str) -> Path:
         """Return where the process called `name` writes what it says."""
         return self.path / "logs" / f"{name}.log"

@@ -115,6 +115,7 @@ def node_command(
             coordinator=coordinator,
             domain=home.data("chain") / "chain.json",
             zygote=zygote,
+            store=home.store,
         ),
         "--embedded",
     )

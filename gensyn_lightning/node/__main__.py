@@ -15,7 +15,7 @@ from gensyn_lightning.client import Client
 from gensyn_lightning.errors import ConfigError, GensynError, SandboxError
 from gensyn_lightning.identity import Identity, Role, open_or_create
 from gensyn_lightning.network.process import die_with_parent, hide_memory
-from gensyn_lightning.node.cache import Cache
+from gensyn_lightning.node.cache import Cache, sharing
 from gensyn_lightning.node.cheat import CheatingSolver, LyingVerifier
 from gensyn_lightning.node.fault import Faults, parse, refuse_outside
 from gensyn_lightning.node.held import Held
@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--domain", type=Path, required=True, help="file with chain_id and escrow")
     parser.add_argument("--zygote", type=Path, required=True)
     parser.add_argument("--fault", action="append", default=[])
+    parser.add_argument("--store", type=Path, help="the coordinator's artifacts, on this disk")
     parser.add_argument("--embedded", action="store_true")
     parser.add_argument("--die-with", type=int, default=0, help="the parent to die with")
     return parser
@@ -83,7 +84,8 @@ def _run(options: argparse.Namespace) -> None:
     with Client(options.coordinator, identity, patience_s=PATIENCE_S) as client:
         options.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         memory = Memory(options.home / "memory")
-        cache = Cache(options.home / "cache", client.download)
+        fetch = sharing(options.store, client.download) if options.store else client.download
+        cache = Cache(options.home / "cache", fetch)
         hear = _hear(faults)
         repeating = Runner(options.zygote, again=True)
         training = Segments(options.home / "solve", cache, repeating, hear)

@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from blake3 import blake3
-
+from gensyn_lightning.artifacts import FolderArtifacts
 from gensyn_lightning.protocol.digest import Digest
+from gensyn_lightning.training.hashing import digest_of_open
 
 Fetch = Callable[[Digest, Path], object]
 
@@ -29,7 +29,7 @@ class Cache:
             os.utime(path)
         else:
             self._fetch(digest, path)
-            path.chmod(0o400)
+            path.chmod(0o444)
         return path
 
     def lay_out(self, digests: Iterable[Digest], folder: Path) -> None:
@@ -57,6 +57,24 @@ class Cache:
             total -= stat.st_size
 
 
+def sharing(store: Path, fetch: Fetch) -> Fetch:
+    """Return a way to fetch that takes what `store` has by file, checked, and the rest by `fetch`.
+
+    `store` is a folder of artifacts on this disk that belongs to this node's own user.
+    """
+    shelf = FolderArtifacts(store)
+
+    def share(digest: Digest, into: Path) -> None:
+        if shelf.has(digest):
+            shelf.materialise(digest, into)
+            if digest_of_file(into) == digest:
+                return
+            into.unlink()
+        fetch(digest, into)
+
+    return share
+
+
 def link(source: Path, target: Path) -> None:
     """Make `target` the same file as `source`."""
     if not target.exists():
@@ -65,7 +83,5 @@ def link(source: Path, target: Path) -> None:
 
 def digest_of_file(path: Path) -> Digest:
     """Return the digest that names a file's bytes as an artifact."""
-    hasher = blake3()
-    if path.stat().st_size:
-        hasher.update_mmap(path)
-    return Digest(hasher.digest())
+    with path.open("rb", buffering=0) as file:
+        return digest_of_open(file)

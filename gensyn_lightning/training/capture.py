@@ -10,7 +10,7 @@ import platform
 import random
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,6 +24,7 @@ from gensyn_lightning.errors import CaptureError
 from gensyn_lightning.protocol.digest import Digest, digest_of
 from gensyn_lightning.training.declared import declare, describe_logger
 from gensyn_lightning.training.folders import PathMap
+from gensyn_lightning.training.hashing import digest_of_memory
 from gensyn_lightning.training.manifest import (
     FLAVOURS,
     SCHEMA,
@@ -40,6 +41,8 @@ from gensyn_lightning.training.program import Resume, installed_version
 
 ALWAYS_NAMED = ("torch", "numpy", "cloudpickle", "torchmetrics")
 ENVIRONMENT = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS")
+
+Hashed = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +66,18 @@ class Captured:
         """Bytes of all artifacts together."""
         return sum(len(each) for each in self.artifacts.values())
 
-    def store(self, folder: Path) -> None:
-        """Write every artifact into the new folder `folder`, named by digest."""
+    def store(
+        self, folder: Path, have: Callable[[Digest, Path], bool] = lambda digest, path: False
+    ) -> None:
+        """Make the new folder `folder` hold every artifact, named by digest.
+
+        `have(digest, path)` puts one that lies on this disk already at `path`, if it can.
+        """
         folder.mkdir(mode=0o700)
         for digest, data in self.artifacts.items():
-            (folder / digest.hex()).write_bytes(data)
+            path = folder / digest.hex()
+            if not have(digest, path):
+                path.write_bytes(data)
 
 
 def capture(  # noqa: PLR0913 - what is captured, and two of the terms it is run on
@@ -78,10 +88,12 @@ def capture(  # noqa: PLR0913 - what is captured, and two of the terms it is run
     *,
     threads: int | None = None,
     arithmetic: str = REPOPS,
+    hashed: Hashed = lambda done, total: None,
 ) -> Captured:
     """Capture the call `function(*args, **kwargs)` of a method of `trainer`.
 
-    Raises `CaptureError` naming the part that cannot travel.
+    `hashed(done, total)` is told how many bytes of the large arrays have their digest. Raises
+    `CaptureError` naming the part that cannot travel.
     """
     flavour = flavour_of(trainer)
     _check_devices(trainer)
@@ -113,7 +125,7 @@ def capture(  # noqa: PLR0913 - what is captured, and two of the terms it is run
         packages=_packages(flavour, modules),
         modules_by_value=tuple(sorted({each.__name__ for each in projects} & modules)),
         program=program,
-        arrays=tuple(_add(artifacts, block) for block in blocks),
+        arrays=tuple(_add_arrays(artifacts, blocks, hashed)),
         folders=folders,
         loggers=tuple(describe_logger(each, paths) for each in left.loggers),
         threads=threads or torch.get_num_threads(),
@@ -235,6 +247,22 @@ def _add(artifacts: dict[Digest, bytes | memoryview], data: bytes | memoryview) 
     digest = digest_of(data)
     artifacts[digest] = data
     return Artifact(digest, len(data))
+
+
+def _add_arrays(
+    artifacts: dict[Digest, bytes | memoryview], blocks: Sequence[memoryview], hashed: Hashed
+) -> Iterator[Artifact]:
+    total, done = sum(each.nbytes for each in blocks), 0
+
+    def passed(count: int) -> None:
+        nonlocal done
+        done += count
+        hashed(done, total)
+
+    for block in blocks:
+        digest = digest_of_memory(block, passed)
+        artifacts[digest] = block
+        yield Artifact(digest, block.nbytes)
 
 
 def _packages(flavour: str, modules: set[str]) -> tuple[Package, ...]:

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from blake3 import blake3
 
-from gensyn_lightning.training import named
+from gensyn_lightning.training import named, untouched
+from gensyn_lightning.training.packing import as_bytes
 
 DEPTH_MAX = 48
 RUN_MIN = 32
@@ -178,8 +179,12 @@ def _content(value: torch.Tensor) -> bytes:
 def _digest(value: torch.Tensor) -> bytes:
     if not value.numel():
         return blake3().digest()
-    flat: Any = value.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
-    return blake3(memoryview(flat)).digest()
+    flat = value.detach().resolve_conj().resolve_neg().contiguous()
+    known = untouched.digest_at(flat.data_ptr(), flat.nbytes)
+    if known is not None:
+        return known
+    start = flat.storage_offset() * flat.element_size()
+    return blake3(as_bytes(flat.untyped_storage())[start : start + flat.nbytes]).digest()
 
 
 def _array(value: np.ndarray[Any, Any], hashes: bool) -> Hashable:
@@ -187,12 +192,9 @@ def _array(value: np.ndarray[Any, Any], hashes: bool) -> Hashable:
         raise NotPlain
     if not hashes:
         return np.ndarray
-    data: Any = b""
-    if value.size:
-        flat: Any = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
-        data = memoryview(flat)
-    return (
-        np.ndarray,
-        (value.dtype.str, value.shape, value.strides),
-        blake3(data).digest(),
-    )
+    form = (value.dtype.str, value.shape, value.strides)
+    if not value.size:
+        return np.ndarray, form, blake3().digest()
+    flat: Any = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
+    known = untouched.digest_at(flat.__array_interface__["data"][0], flat.nbytes)
+    return np.ndarray, form, known or blake3(memoryview(flat)).digest()

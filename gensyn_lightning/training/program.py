@@ -17,6 +17,7 @@ import torch
 
 from gensyn_lightning.errors import ArtifactError, Malformed, VersionSkew
 from gensyn_lightning.protocol.digest import Digest, digest_of
+from gensyn_lightning.training import untouched
 from gensyn_lightning.training.folders import PathMap, lay_out
 from gensyn_lightning.training.manifest import (
     PROGRAM_BYTES_MAX,
@@ -27,7 +28,8 @@ from gensyn_lightning.training.manifest import (
     read_artifact,
     read_manifest,
 )
-from gensyn_lightning.training.packing import Unpacker, as_bytes, new_storage
+from gensyn_lightning.training.mapping import mapped_or_read
+from gensyn_lightning.training.packing import Unpacker, as_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,37 +125,24 @@ def public(version: str) -> str:
 def _storage_reader(
     arrays: Sequence[Artifact], artifacts: Path
 ) -> Callable[[int], torch.UntypedStorage]:
-    """Return a function that reads block `number` into memory of its own, which may be written."""
+    """Return a function that gives block `number` as memory of its own, which may be written."""
 
     def read(number: int) -> torch.UntypedStorage:
         if not 0 <= number < len(arrays):
             raise Malformed(f"the program refers to array {number} of {len(arrays)}")
         artifact = arrays[number]
-        storage = new_storage(artifact.length)
-        view = as_bytes(storage)
         name = artifact.digest.hex()
         try:
             with (artifacts / name).open("rb", buffering=0) as file:
-                read_into(file, view)
+                storage = mapped_or_read(file, artifact.length)
         except OSError as error:
             raise ArtifactError(f"array {name} is missing: {error}") from None
-        if digest_of(view) != artifact.digest:
+        if digest_of(as_bytes(storage)) != artifact.digest:
             raise ArtifactError(f"array {name} has other bytes than its name says")
+        untouched.remember(storage, artifact.digest)
         return storage
 
     return read
-
-
-def read_into(file: Any, view: memoryview) -> None:
-    """Fill `view` from `file`; raise `ArtifactError` unless the file is exactly as long."""
-    filled = 0
-    while filled < len(view):
-        count = file.readinto(view[filled:])
-        if not count:
-            raise ArtifactError(f"an array of {len(view)} bytes ends after {filled}")
-        filled += count
-    if file.read(1):
-        raise ArtifactError(f"an array of {len(view)} bytes goes on")
 
 
 def _silent_bar(flavour: str) -> Any:

@@ -33,6 +33,7 @@ class Shim:
         self._library.gensyn_shim_operator.restype = ctypes.c_void_p
         for each in ("keep_stock", "forget"):
             getattr(self._library, f"gensyn_shim_{each}").argtypes = (ctypes.c_void_p,)
+        self._library.gensyn_shim_map.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_int64)
         self._library.gensyn_shim_learn.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
 
     def operator(
@@ -76,6 +77,10 @@ class Shim:
     def forget(self, operator: int) -> None:
         """Forget an operator's plans."""
         self._check(self._library.gensyn_shim_forget(operator))
+
+    def map(self, storage: int, file: int, length: int) -> None:
+        """Have the empty storage at an address hold the bytes of an open file, privately."""
+        self._check(self._library.gensyn_shim_map(storage, file, length))
 
     def _check(self, status: int) -> None:
         if status:

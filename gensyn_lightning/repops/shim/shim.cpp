@@ -10,7 +10,11 @@
 #include <c10/core/DefaultDtype.h>
 #include <torch/library.h>
 
+#include <sys/mman.h>
+
 #include <atomic>
+#include <cerrno>
+#include <cstring>
 #include <optional>
 
 #include "ready.h"
@@ -207,6 +211,25 @@ class Silent final : public c10::WarningHandler {
   void process(const c10::Warning &) override {}
 };
 
+/* A file's bytes as memory that may be written: what is written stays with this process. */
+class Mapping {
+ public:
+  Mapping(int file, size_t length) : length_(length), start_(mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0)) {
+    TORCH_CHECK(start_ != MAP_FAILED, "a file of ", length, " bytes cannot be mapped: ", std::strerror(errno));
+  }
+  ~Mapping() { munmap(start_, length_); }
+  Mapping(const Mapping &) = delete;
+
+  static c10::DataPtr data(int file, size_t length) {
+    auto *made = new Mapping(file, length);
+    return {made->start_, made, [](void *each) { delete static_cast<Mapping *>(each); }, c10::Device(c10::kCPU)};
+  }
+
+ private:
+  size_t length_;
+  void *start_;
+};
+
 std::unique_ptr<torch::Library> installed;
 thread_local std::string message;
 
@@ -276,4 +299,13 @@ GENSYN_EXPORT int gensyn_shim_learn(Operator *which, const repops::plan *made) {
 /* Forget every plan: they hold addresses of kernels that are not in use any more. */
 GENSYN_EXPORT int gensyn_shim_forget(Operator *which) {
   return repops::attempt([&] { which->forget(); });
+}
+
+/* Have a storage of the CPU's own kind hold a file's bytes. It can be resized like any other: then it is copied. */
+GENSYN_EXPORT int gensyn_shim_map(c10::StorageImpl *storage, int file, int64_t length) {
+  return repops::attempt([&] {
+    TORCH_CHECK(storage->resizable() && storage->allocator(), "this storage's memory is not its own");
+    storage->set_data_ptr_noswap(repops::Mapping::data(file, static_cast<size_t>(length)));
+    storage->set_nbytes(static_cast<size_t>(length));
+  });
 }

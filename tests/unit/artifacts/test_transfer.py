@@ -1,6 +1,8 @@
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
-from itertools import repeat
+from itertools import pairwise, repeat
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -146,6 +148,76 @@ def test_a_restart_in_the_middle_costs_nothing(
     upload(channel, {NAME: LARGE}, progress)
 
     assert next(restarts, None) is None
+    assert store.has(NAME)
+
+
+def test_after_a_crash_of_the_store_sending_goes_on_where_it_stopped(
+    channel: Channel, served: Any, store: FolderArtifacts, domain: Domain, tmp_path: Path
+) -> None:
+    seen: list[int] = []
+
+    def progress(done: int, total: int) -> None:
+        if seen and done > 15 * MIB and max(seen) <= 15 * MIB:
+            served.stop()
+            again = FolderArtifacts(tmp_path / "store")  # a new process knows what is on disk
+            served.start((wire.RPCS, ArtifactService(again, Account.generate(), domain)))
+        seen.append(done)
+
+    upload(channel, {NAME: LARGE}, progress)
+
+    back = [before - after for before, after in pairwise(seen) if after < before]
+    assert len(back) <= 1
+    assert all(each < 10 * MIB for each in back), "what was under way is sent again, no more"
+    assert store.has(NAME)
+
+
+SENDER = """
+import sys, time
+from pathlib import Path
+from gensyn_lightning.artifacts.transfer import upload
+from gensyn_lightning.identity import Account, Identity
+from gensyn_lightning.protocol.canonical import Domain
+from gensyn_lightning.protocol.digest import Address, Digest
+from gensyn_lightning.wire.channel import Channel
+
+def progress(done, total):
+    print(done, flush=True)
+    if done > 15 << 20:
+        time.sleep(600)  # until it is killed
+
+address, key, chain, escrow, name, path = sys.argv[1:]
+domain = Domain(int(chain), Address(bytes.fromhex(escrow)))
+channel = Channel(address, Identity(Account(bytes.fromhex(key)), domain))
+upload(channel, {Digest(bytes.fromhex(name)): Path(path)}, progress)
+"""
+
+
+def test_a_sender_that_was_killed_goes_on_where_it_stopped(
+    served: Any, channels: Any, store: FolderArtifacts, domain: Domain, tmp_path: Path
+) -> None:
+    key = Account.generate().secret()
+    (tmp_path / "file").write_bytes(LARGE)
+    said = [served.address, key.hex(), str(domain.chain_id), domain.escrow.hex(), NAME.hex()]
+    sender = subprocess.Popen(
+        [sys.executable, "-c", SENDER, *said, str(tmp_path / "file")], stdout=subprocess.PIPE
+    )
+    assert sender.stdout is not None
+    try:
+        for line in sender.stdout:
+            if int(line) > 15 * MIB:
+                break
+    finally:
+        sender.kill()
+        sender.communicate()
+    channel = Channel(served.address, Identity(Account(key), domain), patience_s=20)
+    seen: list[int] = []
+
+    assert upload(channel, {NAME: tmp_path / "file"}, lambda done, _: seen.append(done)) > 0
+    channel.close()
+
+    assert seen[0] == 0
+    assert seen[1] > 5 * MIB, "what arrived before is not sent again"
+    assert seen[1:] == sorted(seen[1:])
     assert store.has(NAME)
 
 

@@ -63,6 +63,20 @@ def test_moved_bytes_are_shown_when_there_are_any() -> None:
     assert stream.getvalue() == "gensyn: sending 2.0 KiB of 2.0 KiB\n"
 
 
+def test_the_rate_leaves_out_what_was_there_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(display.time, "monotonic", lambda: clock[0])
+    stream = io.StringIO()
+    moved = Display(None, stream=stream).moved("sending")
+    moved(4 << 20, 10 << 20)
+    clock[0] += 2.0
+    moved(10 << 20, 10 << 20)
+    assert stream.getvalue().splitlines() == [
+        "gensyn: sending 4.0 MiB of 10.0 MiB",
+        "gensyn: sending 10.0 MiB of 10.0 MiB, 3.0 MiB/s",
+    ]
+
+
 @pytest.mark.parametrize(
     ("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 40, "5120.0 GiB")]
 )

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from gensyn_lightning.training import state
-from gensyn_lightning.training.fingerprint import fingerprint, is_plain
+from gensyn_lightning.training.fingerprint import NOTED_BYTES_MIN, fingerprint, is_plain
 
 
 class Colour(Enum):
@@ -129,3 +129,18 @@ def test_memory_that_torch_does_not_own_is_always_read() -> None:
     before = fingerprint(tensor)
     array[7] = 1
     assert fingerprint(tensor) != before
+
+
+def test_a_fingerprint_leaves_memory_as_it_is() -> None:
+    """Lent to NumPy, a tensor's memory could not be resized, and would be read each time."""
+    tensor = torch.zeros(NOTED_BYTES_MIN)
+    before = fingerprint(tensor)
+    assert tensor.untyped_storage().resizable()
+    tensor.numpy()[3] = 1
+    assert fingerprint(tensor) != before
+
+
+def test_a_conjugate_and_a_part_of_a_tensor_have_the_content_that_they_show() -> None:
+    tensor = torch.arange(8).to(torch.complex64) * 1j
+    assert fingerprint(tensor.conj()) == fingerprint(tensor.conj().resolve_conj())
+    assert fingerprint(tensor[2:5]) == fingerprint(tensor[2:5].clone())
