@@ -12,16 +12,17 @@ from pathlib import Path
 from gensyn_lightning import GensynStrategy
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "notebooks"))
-BRIEFLY = {"limit_train_batches": 8, "limit_val_batches": 2, "log_every_n_steps": 2}
+BRIEFLY = {"epochs": 2, "limit_train_batches": 8, "limit_val_batches": 2, "log_every_n_steps": 2}
 
 
 def main() -> None:
     """Train one program at one place and print its root."""
     name, where = sys.argv[1:]
-    strategy = GensynStrategy(audit="full", quiet=True) if where == "network" else "auto"
     with contextlib.redirect_stdout(sys.stderr):
-        program = importlib.import_module(name).build(
-            strategy, folder=Path(where), enable_progress_bar=False, **BRIEFLY
+        build = importlib.import_module(name).build
+        strategy = GensynStrategy(audit="full", quiet=True) if where == "network" else "auto"
+        program = build(
+            strategy, folder=Path(where).resolve(), enable_progress_bar=False, **BRIEFLY
         )
         if where == "local":
             root = importlib.import_module("demo").train_here(*program)
