@@ -64,13 +64,16 @@ def windows(codes: torch.Tensor) -> torch.Tensor:
 
 
 class Writer(pl.LightningModule):
-    """Transformer layers under a causal mask; each place predicts the character that follows."""
+    """A causal convolution and transformer layers; each place predicts the next character."""
 
     def __init__(self, alphabet: str, width: int = 64, layers: int = 2, rate: float = 4e-3) -> None:
         super().__init__()
         self.save_hyperparameters()
         self.letter = nn.Embedding(len(alphabet), width)
         self.place = nn.Embedding(CONTEXT, width)
+        for table in (self.letter, self.place):
+            nn.init.normal_(table.weight, std=0.1)
+        self.nearby = nn.Conv1d(width, width, 4, padding=3)
         layer = nn.TransformerEncoderLayer(
             width, 4, 4 * width, 0.1, activation="gelu", batch_first=True, norm_first=True
         )
@@ -81,7 +84,9 @@ class Writer(pl.LightningModule):
         """Return scores of shape (batch, length, alphabet) for codes of shape (batch, length)."""
         length = codes.shape[1]
         mask = nn.Transformer.generate_square_subsequent_mask(length, device=codes.device)
-        x = self.letter(codes) + self.place.weight[:length]
+        letters = self.letter(codes)
+        nearby = self.nearby(letters.mT)[..., :length].mT  # of each letter and the three before it
+        x = letters + nearby + self.place.weight[:length]
         return self.head(self.body(x, mask=mask, is_causal=True))
 
     def loss(self, batch: list[torch.Tensor]) -> torch.Tensor:
