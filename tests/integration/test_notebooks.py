@@ -88,7 +88,7 @@ def test_a_notebook_runs_and_keeps_a_verified_report(executed: Path) -> None:
 def test_a_notebook_as_a_page_fetches_nothing_and_shows_its_pictures(
     executed: Path, environ: dict[str, str]
 ) -> None:
-    words = ("-m", "nbconvert", "--to", "html", executed.name)
+    words = ("-m", "nbconvert", "--config", "offline.json", "--to", "html", executed.name)
     python(*words, folder=executed.parent, environ=environ)
     page = executed.with_suffix(".html").read_text()
     seen = Page(page)
