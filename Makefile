@@ -47,9 +47,9 @@ soak: $(BUILT) $(FOUNDRY)  ## the long counts: kills, cheats, replays
 hardware: $(BUILT)  ## a hundred steps of every program on every kind of machine there is here; all 2^32 inputs
 	$(PY) -m pytest -m hardware -q -s
 
-docs: $(BUILT)  ## state diagrams from the tables, the notebook executed anew
+docs: $(BUILT)  ## state diagrams from the tables, the notebooks executed anew
 	$(PY) docs/diagrams.py
-	$(PY) -m jupyter execute --inplace notebooks/digits.ipynb
+	PYTHONWARNINGS=ignore::FutureWarning $(PY) -m jupyter execute --inplace notebooks/digits.ipynb notebooks/characters.ipynb
 
 wheels: $(READY)  ## wheels in dist/, each with every kernel library of its architecture, or none at all
 	$(PY) -m pip install --quiet ziglang==0.15.1

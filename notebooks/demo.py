@@ -24,7 +24,9 @@ ACCURACY_MIN = 0.97
 def main() -> int:
     """Run the demo; return 0 only when every promise held."""
     if sys.argv[1:] == ["--local"]:
-        print(train_here())
+        with contextlib.redirect_stdout(sys.stderr):
+            root = train_here(*build("auto", FOLDER / "local"))
+        print(root)
         return 0
     began = time.perf_counter()
     shutil.rmtree(FOLDER, ignore_errors=True)
@@ -80,18 +82,19 @@ def build(strategy: str, folder: Path) -> Any:
     return digits(strategy, folder=folder)
 
 
-def train_here() -> str:
-    """Train with plain Lightning under the settings every runner has; return the final root."""
-    with contextlib.redirect_stdout(sys.stderr):
-        import torch
+def train_here(trainer: Any, model: Any, data: Any) -> str:
+    """Train with plain Lightning under the settings every runner has; return the final root.
 
-        from gensyn_lightning.training import final, normal
+    The weights were drawn before, as they are for the network: by stock torch.
+    """
+    import torch
 
-        trainer, model, data = build("auto", FOLDER / "local")  # drawn as for the network: by stock
-        normal.enter(threads=torch.get_num_threads())
-        watch = final.FinalRoot(trainer)
-        trainer.fit(model, datamodule=data)
-        return watch.root().hex()
+    from gensyn_lightning.training import final, normal
+
+    normal.enter(threads=torch.get_num_threads())
+    watch = final.FinalRoot(trainer)
+    trainer.fit(model, datamodule=data)
+    return watch.root().hex()
 
 
 def held(summary: dict[str, Any]) -> bool:
