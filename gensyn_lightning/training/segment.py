@@ -292,11 +292,13 @@ class _Segment(Watcher):
             return
         self._reported = now
         trainer = self._program.trainer
-        shown = trainer._logger_connector._progress_bar_metrics
+        connector = trainer._logger_connector
+        shown = {**connector._logged_metrics, **connector._progress_bar_metrics}
         self._report(
             {
                 "event": self._run.events,
                 "batch": self._run.batches,
+                "step": trainer.global_step,
                 "epoch": trainer.current_epoch,
                 "kind": kind,
                 "metrics": {str(name): float(each) for name, each in shown.items()},
