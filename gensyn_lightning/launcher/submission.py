@@ -28,7 +28,6 @@ from gensyn_lightning.protocol.commitment import Outcome as CommitmentOutcome
 from gensyn_lightning.protocol.digest import Money, Nonce
 from gensyn_lightning.protocol.job import Job, JobId, Reason, State, display_id, job_id
 from gensyn_lightning.training.capture import Captured, capture
-from gensyn_lightning.training.files import STRUCTURE_NAME
 from gensyn_lightning.training.returning import Result, Return
 
 CANCEL_S = 60.0
@@ -171,7 +170,7 @@ class Submission:
         parameters = terms.parameters(
             network.client.network().parameters, self.config, self.options.verifiers
         )
-        batches = terms.most_batches(self.trainer, tried.scratch / "state" / STRUCTURE_NAME)
+        batches = terms.most_batches(self.trainer, tried.result.epoch_batches)
         job = Job(
             program=captured.manifest_digest,
             submitter=network.account.address,
