@@ -7,6 +7,7 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 BUILT := $(VENV)/.built
 FOUNDRY := tests/foundry/node_modules/.installed
+CHROMIUM := /usr/bin/chromium
 REPOPS := gensyn_lightning/repops
 SOURCES := $(wildcard $(REPOPS)/*.py $(REPOPS)/programs/*.py $(REPOPS)/csrc/*.[ch] $(REPOPS)/shim/*)
 # A wheel for an architecture: its kernels by the machine's own compiler, or by one that crosses.
@@ -20,7 +21,7 @@ wheel = GENSYN_KERNELS_REQUIRED=1 GENSYN_ISAS="$(2)" \
 demo: $(BUILT)  ## train the digits program on a network of this machine and show the receipt
 	@$(PY) notebooks/demo.py
 
-test: $(BUILT) $(FOUNDRY) check  ## everything CI runs
+test: $(BUILT) $(FOUNDRY) $(CHROMIUM) check  ## everything CI runs
 	$(PY) -m pytest -m "not soak and not hardware" -q
 
 check: $(READY)  ## format, lint, types, import rules
@@ -68,6 +69,11 @@ $(READY): setup.cfg setup.py pyproject.toml constraints.txt
 $(FOUNDRY): $(READY) tests/foundry/package-lock.json
 	$(PY) contracts/npm.py tests/foundry
 	@touch $@
+
+$(CHROMIUM):
+	@test "$$(id -u)" = 0 || { echo "the tests look at notebooks in Debian's Chromium: run apt-get install chromium as root" >&2; exit 1; }
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null
 
 $(BUILT): $(READY) $(SOURCES)
 	@if command -v $(firstword $(CC)) >/dev/null; then $(PY) -m gensyn_lightning.repops.build; \

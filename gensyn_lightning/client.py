@@ -7,7 +7,7 @@ tries again until the client's patience is spent; whatever is asked twice has th
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,7 @@ from typing import Any
 from gensyn_lightning.artifacts import transfer
 from gensyn_lightning.artifacts.port import ARTIFACT_BYTES_MAX
 from gensyn_lightning.artifacts.transfer import Progress, Source
-from gensyn_lightning.errors import CoordinatorUnavailable, InvalidProof
+from gensyn_lightning.errors import CoordinatorUnavailable, GensynError, InvalidProof
 from gensyn_lightning.identity import Identity, Signature, recover, sign_record
 from gensyn_lightning.protocol.canonical import parse_json
 from gensyn_lightning.protocol.commitment import StoreReceipt
@@ -45,11 +45,21 @@ class LogEntry:
 
 
 class Client:
-    """Speaks to the coordinator at `address` as `identity`."""
+    """Speaks to the coordinator at `address` as `identity`.
 
-    def __init__(self, address: str, identity: Identity, *, patience_s: float = PATIENCE_S) -> None:
+    `notice` is told of every failure after which a call is tried again.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        identity: Identity,
+        *,
+        patience_s: float = PATIENCE_S,
+        notice: Callable[[GensynError], None] = lambda _: None,
+    ) -> None:
         self.identity = identity
-        self._channel = Channel(address, identity, patience_s=patience_s)
+        self._channel = Channel(address, identity, patience_s=patience_s, notice=notice)
 
     def __enter__(self) -> Client:
         """Return the client; it is closed at the end of the block."""

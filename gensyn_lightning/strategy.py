@@ -12,14 +12,17 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from gensyn_lightning.errors import ConfigError
 from gensyn_lightning.launcher import Options, launcher_class
+from gensyn_lightning.launcher.display import Display
 from gensyn_lightning.training.manifest import FLAVOURS
 
+ON_INTERRUPT = ("cancel", "detach")
 _OURS = frozenset({"options", "_launcher"})
 
 
@@ -35,8 +38,11 @@ class GensynStrategy:
     highest price of the job, `value_at_stake` what a wrong model would cost, both in the smallest
     unit. `preflight=False` skips the trial batch. `report` is where
     report.json goes (default: into the trainer's `default_root_dir`). `timeout` is in seconds.
-    `on_event` is called with every event of the job. `flavour` names the Lightning package to
-    derive from where both are loaded.
+    `on_event` is called with every event of the job. `detach=True` returns from `fit` as soon as
+    the job is submitted, and `attach` names a job that was left: the same `fit` then follows that
+    one and brings its model back. `on_interrupt` says whether an interrupted fit is cancelled or
+    left ("detach"). `display` shows progress in place of lines on stderr. `flavour` names the
+    Lightning package to derive from where both are loaded.
     """
 
     strategy_name = "gensyn"
@@ -64,8 +70,16 @@ class GensynStrategy:
         timeout: float | None = None,
         quiet: bool | None = None,
         on_event: Callable[[Any], None] | None = None,
+        detach: bool = False,
+        attach: str | None = None,
+        on_interrupt: str = "cancel",
+        display: Display | None = None,
         flavour: str | None = None,
     ) -> None:
+        if on_interrupt not in ON_INTERRUPT:
+            raise ConfigError(
+                f"on_interrupt={on_interrupt!r}", hint=f"one of {', '.join(ON_INTERRUPT)}"
+            )
         super().__init__("cpu")  # type: ignore[call-arg]
         self.options = Options(
             settings={
@@ -84,6 +98,10 @@ class GensynStrategy:
             preflight=preflight,
             report=None if report is None else Path(report),
             on_event=on_event,
+            detach=detach,
+            attach=attach or "",
+            lets_go=on_interrupt == "detach",
+            display=display,
         )
 
     @property
@@ -102,6 +120,17 @@ class GensynStrategy:
     def outcome(self) -> Any:
         """What became of the last fit: report, verdict, receipt; None before there was one."""
         return None if self._launcher is None else self._launcher.outcome
+
+    @property
+    def job(self) -> str:
+        """The name of the last fit's job, empty before one was submitted."""
+        return "" if self._launcher is None else str(self._launcher.job)
+
+    def change(self, **members: Any) -> None:
+        """Change members of `options` for the fits that follow."""
+        self.options = replace(self.options, **members)
+        if self._launcher is not None:
+            self._launcher.options = self.options
 
     def _configure_launcher(self) -> None:
         self._launcher = launcher_class(self._flavour)(self.options)

@@ -6,7 +6,7 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from gensyn_lightning.errors import ConfigError
@@ -35,12 +35,15 @@ def adopt(trainer: Any, options: Mapping[str, Any]) -> Any:
 
 
 @contextmanager
-def every_fit(options: Mapping[str, Any], heard: Callable[[Any], None]) -> Iterator[None]:
-    """Send every `Trainer.fit` of the block to the network; `heard` then gets the trainer."""
+def every_fit(around: Callable[[Any, Callable[[], Any]], Any]) -> Iterator[None]:
+    """Have `around(trainer, fit)` in the place of every `Trainer.fit` of the block.
+
+    `fit` calls the original with the same arguments; `around` returns what the call then returns.
+    """
     classes = [sys.modules[each].Trainer for each in FLAVOURS if each in sys.modules]
     originals = [(kind, kind.fit) for kind in classes]
     for kind, original in originals:
-        kind.fit = _sending(original, options, heard)
+        kind.fit = _around(original, around)
     try:
         yield
     finally:
@@ -48,14 +51,11 @@ def every_fit(options: Mapping[str, Any], heard: Callable[[Any], None]) -> Itera
             kind.fit = original
 
 
-def _sending(
-    fit: Callable[..., Any], options: Mapping[str, Any], heard: Callable[[Any], None]
+def _around(
+    fit: Callable[..., Any], around: Callable[[Any, Callable[[], Any]], Any]
 ) -> Callable[..., Any]:
     @wraps(fit)
-    def sending(trainer: Any, *args: Any, **kwargs: Any) -> Any:
-        adopt(trainer, options)
-        done = fit(trainer, *args, **kwargs)
-        heard(trainer)
-        return done
+    def instead(trainer: Any, *args: Any, **kwargs: Any) -> Any:
+        return around(trainer, partial(fit, trainer, *args, **kwargs))
 
-    return sending
+    return instead

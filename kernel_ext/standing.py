@@ -14,13 +14,13 @@ from gensyn_lightning.protocol.job import display_id
 JOBS_SHOWN = 20
 
 
-def lines(name: str | None, outcomes: Sequence[Any]) -> Iterator[str]:
-    """Yield what `%gensyn_status` prints: one job, or the network and the last jobs."""
+def lines(outcomes: Sequence[Any]) -> Iterator[str]:
+    """Yield what `%gensyn_status` prints of the network and the last jobs."""
     from gensyn_lightning.report.fetching import connected
 
     settings = config.resolve()
-    known = [jobs.find(Home(settings.home), name)] if name else _recent(settings)
-    verdicts = {each.job: each.verdict for each in outcomes if each is not None}
+    known = [each.job for each in jobs.submitted(Home(settings.home))][:JOBS_SHOWN]
+    verdicts = {each.job: each.verdict for each in outcomes}
     try:
         with connected(settings) as (client, info):
             yield f"network: {info.coordinator}, {len(client.network().nodes)} nodes"
@@ -40,6 +40,29 @@ def lines(name: str | None, outcomes: Sequence[Any]) -> Iterator[str]:
         yield "no jobs yet: %gensyn_train MODEL"
 
 
+def watch(name: str) -> None:
+    """Show a job as its log tells it; one that still runs keeps moving, until its report."""
+    from IPython.display import display
+
+    from gensyn_lightning.report.fetching import connected
+    from kernel_ext.following import board_of
+    from kernel_ext.job import Job, cancel
+    from kernel_ext.live import LiveView, Still
+    from kernel_ext.sent import find
+
+    job = find(name)
+    with connected(config.resolve()) as (client, _):
+        board = board_of(client, job)
+    if board.is_over:
+        shown = Still(board, f"%gensyn_report {name} shows its report")
+        display(shown)  # type: ignore[no-untyped-call]
+        return
+    view = LiveView(lambda _: cancel(job))
+    view.show()
+    view.follow(board)
+    Job(job, view)
+
+
 def report_file(source: str | None, outcomes: Sequence[Any], folder: Path | None = None) -> Path:
     """Return the report that `source` names: a file, a job, or None for the last one here."""
     if source is None:
@@ -57,7 +80,3 @@ def report_file(source: str | None, outcomes: Sequence[Any], folder: Path | None
     with connected(settings) as (client, _):
         path.write_bytes(fetch(client, job))
     return path
-
-
-def _recent(settings: config.Config) -> list[Any]:
-    return [each.job for each in jobs.submitted(Home(settings.home))][:JOBS_SHOWN]

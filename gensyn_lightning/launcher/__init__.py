@@ -21,6 +21,7 @@ def launcher_class(flavour: str) -> Any:
         def __init__(self, options: Options) -> None:
             self.options = options
             self.outcome: Any = None  # of the last fit
+            self.job = ""  # the last fit's, as people see it
             self._submission: Any = None
 
         @property
@@ -41,6 +42,7 @@ def launcher_class(flavour: str) -> Any:
                 self._submission.run(function, args, kwargs)
             finally:
                 self.outcome = self._submission.outcome
+                self.job = self._submission.job
                 self._submission = None
 
         def kill(self, signum: Any) -> None:

@@ -11,6 +11,9 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol, TextIO
 
+from gensyn_lightning.errors import GensynError
+from gensyn_lightning.launcher.board import Board
+
 PLAIN_EVERY_S = 2.0
 DRAW_EVERY_S = 0.1
 RATE_AFTER_S = 0.5  # a rate over less says nothing
@@ -67,6 +70,16 @@ class Display:
                 self.update(text, always=done >= total)
 
         return progress
+
+    def follow(self, board: Board, said: str = "") -> None:
+        """Show how a job stands; `said` is worth a line of its own."""
+        if said:
+            self.say(f"{board.name}: {said}")
+        self.update(f"{board.name}: {board.standing.line()}")
+
+    def lost(self, error: GensynError) -> None:
+        """Show that the network does not answer and is asked again."""
+        self.update(f"reconnecting: {error}")
 
     def close(self) -> None:
         """Leave the terminal as it was."""

@@ -7,10 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gensyn_lightning.launcher.display import Display
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`settings` are for `config.resolve`, None where nothing was said; the rest is for one job."""
+    """`settings` are for `config.resolve`, None where nothing was said; the rest is for one job.
+
+    `detach` returns once the job is submitted, `attach` names a job to follow instead of
+    submitting one. An interrupted fit is cancelled, or with `lets_go` left to the network.
+    `display` takes the place of lines on stderr.
+    """
 
     settings: Mapping[str, Any]
     verifiers: int = 1
@@ -18,3 +25,7 @@ class Options:
     preflight: bool = True
     report: Path | None = None
     on_event: Callable[[Any], None] | None = None
+    detach: bool = False
+    attach: str = ""
+    lets_go: bool = False
+    display: Display | None = None

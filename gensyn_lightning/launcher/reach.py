@@ -13,7 +13,7 @@ from gensyn_lightning.chain.ethereum import EthereumLedger
 from gensyn_lightning.chain.ledger import Ledger
 from gensyn_lightning.client import Client
 from gensyn_lightning.config import Config
-from gensyn_lightning.errors import ConfigError
+from gensyn_lightning.errors import ConfigError, GensynError
 from gensyn_lightning.identity import Account, Identity, open_account
 from gensyn_lightning.network.embedded import Network
 from gensyn_lightning.network.home import Home, NetworkInfo, read_info
@@ -33,15 +33,20 @@ class Reach:
 
 
 @contextlib.contextmanager
-def reach(config: Config, say: Callable[[str], None]) -> Iterator[Reach]:
-    """Find the network that `config` asks for, or start the embedded one, and connect to it."""
+def reach(
+    config: Config, say: Callable[[str], None], notice: Callable[[GensynError], None]
+) -> Iterator[Reach]:
+    """Find the network that `config` asks for, or start the embedded one, and connect to it.
+
+    `notice` is told whenever the network does not answer and is asked again.
+    """
     info = _find(config, say)
     domain = Domain(int(info.domain["chain_id"]), parse_address(str(info.domain["escrow"])))
     account = open_account(Path(info.keys), info.submitter)
     ledger = EthereumLedger(info.chain, domain.escrow)
     # The chain library takes a second to import; it is needed only after the preflight.
     threading.Thread(target=ledger.prepare, daemon=True).start()
-    with Client(info.coordinator, Identity(account, domain)) as client:
+    with Client(info.coordinator, Identity(account, domain), notice=notice) as client:
         yield Reach(info, client, ledger, account, _store(config, info))
 
 

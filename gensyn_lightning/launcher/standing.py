@@ -20,6 +20,7 @@ class Standing:
     checks_done: int = 0
     events: int = 0
     batches: int = 0
+    step: int = 0
     epoch: int | None = None
     trouble: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
@@ -58,6 +59,7 @@ class Standing:
         if not isinstance(said, Mapping):
             return
         self._batches_now = _number(said.get("batch"), self._batches_now)
+        self.step = int(_number(said.get("step"), self.step))
         self.epoch = _number(said.get("epoch"), self.epoch)
         spent = (_number(said.get("seconds"), 0.0), _number(said.get("hash_seconds"), 0.0))
         self._effort[_number(body["solve"].get("index"), 0)] = spent
@@ -70,6 +72,11 @@ class Standing:
             }
 
     @property
+    def batches_seen(self) -> int:
+        """How many batches are trained, those of the segment under way included."""
+        return max(self.batches, self._batches_now)
+
+    @property
     def effort(self) -> tuple[float, float]:
         """Seconds spent training and on digests, as runners last said of each segment."""
         spent = self._effort.values()
@@ -80,7 +87,7 @@ class Standing:
         parts = []
         if self.epoch is not None:
             parts.append(f"epoch {self.epoch}")
-        parts.append(f"batch {max(self.batches, self._batches_now)}")
+        parts.append(f"batch {self.batches_seen}")
         shown = list(self.metrics.items())[:METRICS_SHOWN]
         parts.extend(f"{name} {value:.4g}" for name, value in shown)
         text = ", ".join(parts)

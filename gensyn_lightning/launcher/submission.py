@@ -15,6 +15,7 @@ from gensyn_lightning import config as settings
 from gensyn_lightning.client import Client
 from gensyn_lightning.errors import InvalidTransition, NetworkError, NotReplayable
 from gensyn_lightning.launcher import terms
+from gensyn_lightning.launcher.board import Board
 from gensyn_lightning.launcher.collecting import Collector
 from gensyn_lightning.launcher.display import Display
 from gensyn_lightning.launcher.handing_over import HandingOver
@@ -22,16 +23,13 @@ from gensyn_lightning.launcher.options import Options
 from gensyn_lightning.launcher.outcome import REPORT_NAME, Effort, Outcome, conclude
 from gensyn_lightning.launcher.preflight import Preflight, Trial
 from gensyn_lightning.launcher.reach import Reach, reach
-from gensyn_lightning.launcher.standing import Standing
 from gensyn_lightning.network import Home, Network, jobs
 from gensyn_lightning.node.runner import Runner
 from gensyn_lightning.protocol.commitment import Outcome as CommitmentOutcome
 from gensyn_lightning.protocol.digest import Money, Nonce
 from gensyn_lightning.protocol.job import Job, JobId, Reason, State, display_id, job_id
 from gensyn_lightning.training.capture import Captured, capture
-from gensyn_lightning.training.files import STRUCTURE_NAME
 from gensyn_lightning.training.returning import Result, Return
-from gensyn_lightning.wire import jobs as wire
 
 CANCEL_S = 60.0
 WHY = {
@@ -49,8 +47,10 @@ class Submission:
     def __init__(self, trainer: Any, options: Options) -> None:
         self.trainer, self.options = trainer, options
         self.config = settings.resolve(strategy=options.settings)
-        self.display = Display(trainer.progress_bar_callback, quiet=self.config.quiet)
-        self.standing = Standing()
+        self.display = options.display or Display(
+            trainer.progress_bar_callback, quiet=self.config.quiet
+        )
+        self.board: Board | None = None
         self.outcome: Outcome | None = None
         self._cancel: Callable[[], None] | None = None
         self._began = time.monotonic()
@@ -62,7 +62,8 @@ class Submission:
     ) -> None:
         """Have `function(*args, **kwargs)` run by the network; `trainer` is then as after it.
 
-        Raises what the program raised, with the trainer's state as it was then.
+        Raises what the program raised, with the trainer's state as it was then. A job that is
+        left to the network leaves `trainer` as an interrupted fit does, `outcome` as None.
         """
         home = Home(self.config.home).make()
         folder = Path(tempfile.mkdtemp(prefix="fit-", dir=home.path))
@@ -77,18 +78,35 @@ class Submission:
                 hashed=self.display.moved("hashing"),
             )
             back = Return(self.trainer, function, args, kwargs, captured)
-            with reach(self.config, self.display.say) as network:
-                self._send(network, captured, folder, back)
+            with reach(self.config, self.display.say, self.display.lost) as network:
+                if self.options.attach:
+                    job = self._attach(network)
+                else:
+                    job = self._send(network, captured, folder, back)
+                self._see_through(network, job, folder, back)
         finally:
             self.display.close()
             shutil.rmtree(folder, ignore_errors=True)
+
+    @property
+    def job(self) -> str:
+        """The job's name as people see it, empty before it was submitted."""
+        return "" if self.board is None else self.board.name
 
     def cancel(self) -> None:
         """Stop the job, if there is one by now."""
         if self._cancel is not None:
             self._cancel()
 
-    def _send(self, network: Reach, captured: Captured, folder: Path, back: Return) -> None:
+    def _attach(self, network: Reach) -> Job:
+        """Return the job to follow, which was submitted before."""
+        name = jobs.find(Home(self.config.home), self.options.attach)
+        job = network.client.job(name).job
+        self.board = self._board(network, job, jobs.most_batches(Home(self.config.home), name))
+        return job
+
+    def _send(self, network: Reach, captured: Captured, folder: Path, back: Return) -> Job:
+        """Try the fit, send what it needs and submit it."""
         artifacts = folder / "artifacts"
         handing_over = HandingOver(network.client, network.store, captured.artifacts, artifacts)
         captured.store(artifacts, handing_over.have)
@@ -97,13 +115,24 @@ class Submission:
             self._give_up(tried, back)
         self._moved += handing_over.send(self.display.moved("sending"))
         job = self._submit(network, captured, tried)
+        most = 0 if self.board is None else self.board.batches_max
+        jobs.remember(Home(self.config.home), job_id(job), most)
+        return job
+
+    def _see_through(self, network: Reach, job: Job, folder: Path, back: Return) -> None:
+        """Follow the job to its end and bring back what came of it, unless it is let go."""
         name = job_id(job)
-        jobs.remember(Home(self.config.home), name)
+        if self.options.detach:
+            self._let_go(name)
+            return
         self._cancel = lambda: _cancel(network.client, name)
         interrupted = None
         try:
             self._follow(network, name)
         except KeyboardInterrupt as pressed:
+            if self.options.lets_go:
+                self._let_go(name)
+                return
             interrupted = pressed
             self.display.say(f"{display_id(name)}: stopping; press Ctrl-C again to leave at once")
             self._cancel()
@@ -117,6 +146,13 @@ class Submission:
             network.client, name, Path(network.info.trust), self._report_path(), self._effort()
         )
         self._finish(network, name, result, back, interrupted)
+
+    def _let_go(self, name: JobId) -> None:
+        """Leave the job to the network, and the trainer like one whose fit was interrupted."""
+        state = self.trainer.state
+        state.status = type(state.status).INTERRUPTED
+        self.trainer.training = False
+        self.display.say(f"{display_id(name)} goes on without this process")
 
     def _give_up(self, tried: Preflight, back: Return) -> None:
         """Raise what the program raised in its first batch: nothing was sent or paid."""
@@ -137,6 +173,7 @@ class Submission:
         parameters = terms.parameters(
             network.client.network().parameters, self.config, self.options.verifiers
         )
+        batches = terms.most_batches(self.trainer, tried.result.epoch_batches)
         job = Job(
             program=captured.manifest_digest,
             submitter=network.account.address,
@@ -146,13 +183,14 @@ class Submission:
             sandbox_tier=terms.TIER,
             budget=terms.budget(
                 self.config.budget,
-                terms.most_batches(self.trainer, tried.scratch / "state" / STRUCTURE_NAME),
+                batches,
                 parameters,
                 network.ledger.balance(network.account.address),
             ),
             value_at_stake=Money(self.config.value_at_stake),
             parameters=parameters,
         )
+        self.board = self._board(network, job, batches)
         network.client.submit(job, list(captured.artifacts))
         network.ledger.deposit(network.account, job)
         self.display.say(f"{display_id(job_id(job))} submitted: {terms.said(job)}")
@@ -162,17 +200,14 @@ class Submission:
         """Show the job's log until the job has ended."""
         limit = self.config.timeout_seconds
         deadline = deadline or (time.monotonic() + limit if limit else None)
+        board = self.board
+        assert board is not None
         for entry in network.client.events(name, self._cursor):
             self._cursor = max(self._cursor, entry.cursor)
-            if entry.kind == wire.PROGRESS:
-                self.standing.progress(entry.body)
-            else:
-                said = self.standing.hear(entry.kind, entry.body)
-                if said:
-                    self.display.say(f"{display_id(name)}: {said}")
+            said = board.hear(entry.at_ms, entry.kind, entry.body)
             if self.options.on_event is not None:
                 self.options.on_event(entry)
-            self.display.update(f"{display_id(name)}: {self.standing.line()}")
+            self.display.follow(board, said)
             Network.keep(self.config.home)
             if deadline is not None and time.monotonic() > deadline:
                 _cancel(network.client, name)
@@ -197,7 +232,8 @@ class Submission:
             kind = NotReplayable if reason is Reason.NOT_REPRODUCIBLE else NetworkError
             raise kind(
                 f"{display_id(name)} {WHY[reason]}",
-                hint=self.standing.trouble or "the trainer holds what was accepted until then",
+                hint=(self.board and self.board.standing.trouble)
+                or "the trainer holds what was accepted until then",
             )
 
     def _tell(self) -> None:
@@ -210,12 +246,17 @@ class Submission:
             f"report: {told.report}"
         )
 
+    def _board(self, network: Reach, job: Job, batches: int) -> Board:
+        names = {each.node.hex(): each.name for each in network.client.network().nodes}
+        return Board(job_id(job), batches, names)
+
     def _report_path(self) -> Path:
         return self.options.report or Path(self.trainer.default_root_dir) / REPORT_NAME
 
     def _effort(self) -> Effort:
         seconds = time.monotonic() - self._began
-        return Effort(self._moved, *self.standing.effort, seconds)
+        assert self.board is not None
+        return Effort(self._moved, *self.board.standing.effort, seconds)
 
 
 def _cancel(client: Client, name: JobId) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from gensyn_lightning.config import Config
@@ -12,7 +11,6 @@ from gensyn_lightning.protocol.digest import Money
 from gensyn_lightning.protocol.job import Job
 from gensyn_lightning.protocol.parameters import PPM, Parameters
 from gensyn_lightning.protocol.settlement import price
-from gensyn_lightning.training import tree
 
 TIER = "none"
 EPOCHS_BY_DEFAULT = 1000  # Lightning's own
@@ -42,32 +40,18 @@ def budget(wanted: int, batches: int, rules: Parameters, balance: Money) -> Mone
     return amount
 
 
-def most_batches(trainer: Any, structure: Path) -> int:
+def most_batches(trainer: Any, epoch_batches: int) -> int:
     """Return how many training batches the fit has at most.
 
-    `structure` is the structure file of the state after its first batch: what the loaders give
-    is known to the program only.
+    `epoch_batches` is how many an epoch has, as its first batch told; 0 where nothing says so.
     """
     epochs = trainer.fit_loop.max_epochs
     if epochs is None:
         epochs = EPOCHS_BY_DEFAULT if trainer.max_steps == -1 else -1
-    each = _batches_per_epoch(structure)
-    bounds = [BATCHES_UNKNOWN]
-    if epochs >= 0 and each is not None:
-        bounds = [epochs * each]
+    bounds = [epochs * epoch_batches if epochs >= 0 and epoch_batches else BATCHES_UNKNOWN]
     if trainer.max_steps >= 0:
         bounds.append(trainer.max_steps * trainer.accumulate_grad_batches)
     return max(1, min(bounds))
-
-
-def _batches_per_epoch(structure: Path) -> int | None:
-    content = tree.loads(structure.read_bytes())["tree"]
-    for name in ("loops", "loops/fit/max_batches", "value"):
-        found = dict(map(tuple, tree.pairs_of(content["$dict"], name)))
-        content = found.get(name)
-        if content is None:
-            return None
-    return content if type(content) is int else None
 
 
 def said(job: Job) -> str:

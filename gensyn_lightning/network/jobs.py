@@ -19,21 +19,28 @@ DIGITS_MIN = 4
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A job, when it was submitted and from which folder."""
+    """A job, when and from which folder it was submitted, and its batches at most (0: unknown)."""
 
     job: JobId
     submitted_ms: int
     folder: str
+    batches_max: int = 0
 
 
-def remember(home: Home, job: JobId) -> None:
+def remember(home: Home, job: JobId, batches_max: int = 0) -> None:
     """Note that `job` was submitted from here, now."""
     folder = home.path / "jobs"
     folder.mkdir(mode=0o700, exist_ok=True)
     path = folder / f"{job.hex()}.json"
     if not path.exists():
         now_ms = time.time_ns() // 1_000_000
-        write_json(path, {"submitted_ms": now_ms, "folder": str(Path.cwd())})
+        record = {"submitted_ms": now_ms, "folder": str(Path.cwd()), "batches_max": batches_max}
+        write_json(path, record)
+
+
+def most_batches(home: Home, job: JobId) -> int:
+    """Return how many batches a job submitted from here has at most, 0 if nothing says so."""
+    return next((each.batches_max for each in submitted(home) if each.job == job), 0)
 
 
 def submitted(home: Home) -> list[Submitted]:
@@ -66,6 +73,7 @@ def _read(path: Path) -> Submitted:
         with path.open() as file:
             value = json.loads(file.read(RECORD_BYTES_MAX))
         job = JobId(parse_digest(path.stem))
-        return Submitted(job, int(value["submitted_ms"]), str(value["folder"]))
+        most = int(value.get("batches_max", 0))
+        return Submitted(job, int(value["submitted_ms"]), str(value["folder"]), most)
     except (OSError, ValueError, KeyError, TypeError, Malformed) as error:
         raise ConfigError(f"{path} is damaged: {error}", hint="delete it") from error

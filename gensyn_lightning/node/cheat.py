@@ -191,6 +191,7 @@ def _echo(claim: Commitment) -> SegmentResult:
         numerics=claim.numerics,
         seconds=0.0,
         hash_seconds=0.0,
+        epoch_batches=0,
     )
 
 

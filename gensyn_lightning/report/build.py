@@ -9,7 +9,7 @@ from gensyn_lightning.identity.delegation import SignedDelegation
 from gensyn_lightning.identity.request import Identity
 from gensyn_lightning.protocol.canonical import json_bytes, parse_json
 from gensyn_lightning.protocol.jsonform import to_json
-from gensyn_lightning.report import case, form, written
+from gensyn_lightning.report import case, form, logged, written
 from gensyn_lightning.report.dsse import signature
 from gensyn_lightning.report.summary import summarise
 from gensyn_lightning.training.leaf import VALUE, Leaf, to_row
@@ -36,6 +36,7 @@ def build(
         "submitter": {"delegation": to_json(lent.delegation), "signature": lent.signature.hex()},
         "state": None if leaves is None else [_row(each) for each in leaves],
         "files": written.collect(outputs),
+        "logged": logged.collect(outputs),
         "summary": summarise(case.read(records)),
     }
     signed = signature(json_bytes(body), identity.node_key, form.PAYLOAD_TYPE)

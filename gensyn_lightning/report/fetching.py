@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from gensyn_lightning.client import Client
 from gensyn_lightning.config import Config
-from gensyn_lightning.errors import ConfigError
+from gensyn_lightning.errors import ConfigError, GensynError
 from gensyn_lightning.identity import Identity, open_account
 from gensyn_lightning.network.embedded import Network
 from gensyn_lightning.network.home import Home, NetworkInfo, read_info
@@ -45,8 +45,13 @@ def _end_leaves(client: Client, standing: Sequence[case.Attempt]) -> tuple[Leaf,
 
 
 @contextmanager
-def connected(config: Config) -> Iterator[tuple[Client, NetworkInfo]]:
-    """Give a client of the network that runs here or is configured, as its submitter."""
+def connected(
+    config: Config, notice: Callable[[GensynError], None] = lambda _: None
+) -> Iterator[tuple[Client, NetworkInfo]]:
+    """Give a client of the network that runs here or is configured, as its submitter.
+
+    `notice` is told whenever the network does not answer and is asked again.
+    """
     info = read_info(Home(config.home)) if config.coordinator else Network.find(config.home)
     if info is None or config.coordinator not in {"", info.coordinator}:
         raise ConfigError(
@@ -55,5 +60,5 @@ def connected(config: Config) -> Iterator[tuple[Client, NetworkInfo]]:
     Network.keep(config.home)
     domain = Domain(int(info.domain["chain_id"]), parse_address(str(info.domain["escrow"])))
     identity = Identity(open_account(Path(info.keys), info.submitter), domain)
-    with Client(info.coordinator, identity) as client:
+    with Client(info.coordinator, identity, notice=notice) as client:
         yield client, info

@@ -3,9 +3,9 @@
 A report is canonical JSON with two members. `signature` is the submitter's: a DSSE signature,
 under the node key that `body.submitter` delegates, over the canonical JSON of `body`, which
 stands here once and in the clear instead of a second time in base64. `body.dossier` holds the
-signed records, `body.state` the leaves the end root is built over, `body.files` what the
-fit wrote, and `body.summary` what people
-read first, all of it recomputed by whoever checks the report.
+signed records, `body.state` the leaves the end root is built over, `body.files` what the fit
+wrote, `body.logged` the numbers it logged, and `body.summary` what people read first, all of it
+recomputed by whoever checks the report.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from gensyn_lightning.protocol.task import Task
 from gensyn_lightning.protocol.verdict import Arbitration, BlindReport, Replay, Verdict
 from gensyn_lightning.report import shape
 from gensyn_lightning.report.leaves import read_row
+from gensyn_lightning.report.logged import CALL
+from gensyn_lightning.report.logged import ROWS_MAX as CALLS_MAX
 from gensyn_lightning.report.shape import (
     Amount,
     Count,
@@ -219,6 +221,7 @@ BODY = Members(
         "submitter": Members({"delegation": shape.record(Delegation), "signature": _SIGNATURE}),
         "state": Maybe(ListOf(LeafRow(), LEAVES_MAX)),
         "files": ListOf(FILE, FILES_MAX),
+        "logged": ListOf(CALL, CALLS_MAX),
         "summary": SUMMARY,
     }
 )

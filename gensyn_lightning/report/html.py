@@ -6,9 +6,11 @@ hangs on colour: each status is a word and an icon as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 
+from gensyn_lightning.report.curves import describe as told
+from gensyn_lightning.report.curves import plot
 from gensyn_lightning.report.finding import Result
 from gensyn_lightning.report.story import ICONS, ROWS_MAX, Party, Row, Story
 from gensyn_lightning.report.svg import COLOURS, data_uri, describe, timeline
@@ -37,25 +39,34 @@ def page(story: Story, *, path: str = "report.json") -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{title}</title><style>{_STYLE}</style></head><body>"
-        f"{_body(story, path, timeline(story.rows) if story.rows else '')}</body></html>\n"
+        f"{_body(story, path, _drawn)}</body></html>\n"
     )
 
 
 def fragment(story: Story, *, path: str = "report.json") -> str:
     """Return what a notebook shows; the picture is an image, which an untrusted notebook keeps."""
-    picture = ""
-    if story.rows:
-        source = data_uri(timeline(story.rows))
-        picture = f'<img src="{source}" alt="{escape(describe(story.rows))}">'
-    return f'<div style="max-width:780px">{_body(story, path, picture)}</div>'
+    return f'<div style="max-width:780px">{_body(story, path, image)}</div>'
 
 
-def _body(story: Story, path: str, picture: str) -> str:
+def image(svg: str, described: str) -> str:
+    """Return a picture as an image in itself, which a sanitizer keeps."""
+    return f'<img src="{data_uri(svg)}" alt="{escape(described)}" style="max-width:100%">'
+
+
+def _drawn(svg: str, described: str) -> str:
+    return svg
+
+
+def _body(story: Story, path: str, draw: Callable[[str, str], str]) -> str:
+    rows, curves = story.rows, story.curves
+    lines = draw(plot(curves, story.checkpoints), told(curves)) if curves else ""
+    bars = draw(timeline(rows), describe(rows)) if rows else ""
     return "".join(
         (
             _banner(story),
             _section("Not checked", _list(story.not_checked)),
-            _section("Segments", picture + _segments(story.rows)),
+            _section("Logged while training", lines),
+            _section("Segments", bars + _segments(rows)),
             _section("Contradictions", _list(story.disputes)),
             _section("Signed by", _parties(story.parties)),
             _section("Facts", _facts(story.facts)),

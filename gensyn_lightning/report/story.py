@@ -6,14 +6,17 @@ from records that were checked; if the check failed, the story says so before an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from gensyn_lightning.protocol.digest import Address
 from gensyn_lightning.protocol.job import display_id
 from gensyn_lightning.protocol.receipt import Status
 from gensyn_lightning.protocol.verdict import Arbitration, Verdict, compare
+from gensyn_lightning.report import logged
 from gensyn_lightning.report.case import Attempt, Case
 from gensyn_lightning.report.finding import Exit, Finding, printable
 from gensyn_lightning.report.trust import Pins, signers
@@ -21,6 +24,7 @@ from gensyn_lightning.report.verdicts import matches
 from gensyn_lightning.report.verify import Verification
 
 ROWS_MAX = 200
+_STEP = re.compile(r"step=(\d{1,12})")
 
 
 class Tone(Enum):
@@ -76,6 +80,8 @@ class Story:
     check: str
     exit_code: Exit
     not_checked: Sequence[str]
+    curves: Mapping[str, Sequence[tuple[int, float]]]
+    checkpoints: Sequence[int]
     rows: Sequence[Row]
     disputes: Sequence[str]
     parties: Sequence[Party]
@@ -99,6 +105,8 @@ def tell(done: Verification, pins: Pins) -> Story:
         check=done.verdict(),
         exit_code=done.exit_code(),
         not_checked=summary["not_checked"],
+        curves=logged.curves(done.logged),
+        checkpoints=_checkpoints(done.files),
         rows=[_row(attempt, names) for attempt, _ in case.standing],
         disputes=_disputes(case, names),
         parties=[
@@ -121,12 +129,20 @@ def _broken(done: Verification) -> Story:
         check=done.verdict(),
         exit_code=done.exit_code(),
         not_checked=(),
+        curves={},
+        checkpoints=(),
         rows=(),
         disputes=(),
         parties=(),
         facts=(),
         findings=done.lines,
     )
+
+
+def _checkpoints(files: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Return the steps of the checkpoints whose names say them."""
+    names = [each["path"] for each in files if each["form"] == "checkpoint"]
+    return sorted({int(found[1]) for each in names if (found := _STEP.search(each))})
 
 
 def _row(attempt: Attempt, names: Mapping[Address, str]) -> Row:

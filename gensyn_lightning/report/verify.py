@@ -18,6 +18,7 @@ from gensyn_lightning.report import (
     draws,
     form,
     leaves,
+    logged,
     money,
     prefix,
     signatures,
@@ -42,6 +43,7 @@ class Verification:
     summary: Mapping[str, Any] | None = None
     leaves: Sequence[Leaf] = ()
     files: Sequence[Mapping[str, Any]] = ()
+    logged: Sequence[Mapping[str, Any]] = ()
     unknown: Sequence[Signer] = ()
 
     @property
@@ -107,6 +109,7 @@ def verify(data: bytes, pins: Pins) -> Verification:
         done.summary = body["summary"]
         done.leaves = leaves.read(body["state"]) or ()
         done.files = body["files"]
+        done.logged = body["logged"]
         done.pin(pins)
     return done
 
@@ -118,6 +121,7 @@ def _check_records(done: Verification, body: Mapping[str, Any], case: Case) -> N
     draws.check(findings, case)
     model = leaves.check(findings, case, body["state"])
     written.check(findings, case, body["files"])
+    logged.check(findings, case, body["logged"])
     money.check(findings, case, model)
     findings.run(Level.RECORDS, "the summary says what the records say", lambda: _said(body, case))
 

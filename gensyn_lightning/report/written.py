@@ -41,7 +41,7 @@ def collect(outputs: Sequence[bytes]) -> list[dict[str, Any]]:
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for segment, data in enumerate(outputs):
         value = parse_json(data, bytes_max=OUTPUTS_BYTES_MAX)
-        stood = _leaves(value)
+        stood = leaves_of(value)
         for folder, path in value["removed"]:
             found.pop((folder, path), None)
         for place, each in enumerate(value["files"]):
@@ -78,7 +78,8 @@ def _check(case: Case, rows: Sequence[Mapping[str, Any]]) -> str | Left:
     return f"{len(rows)} files"
 
 
-def _leaves(value: Mapping[str, Any]) -> list[bytes]:
+def leaves_of(value: Mapping[str, Any]) -> list[bytes]:
+    """Return what an outputs root is built over, in order, from outputs.json."""
     return [
         *(json_bytes(["file", each]) for each in value["files"]),
         *(json_bytes(["removed", *each]) for each in value["removed"]),

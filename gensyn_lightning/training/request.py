@@ -36,7 +36,8 @@ class SegmentResult:
     """Where a segment ended; `raised_text` is for people, the rest is what gets committed.
 
     `witness_root` is unsalted, `model` the digest of the model in the end state, `hash_seconds`
-    the part of `seconds` that went into digests.
+    the part of `seconds` that went into digests, `epoch_batches` how many training batches an
+    epoch has, 0 where nothing says so.
     """
 
     outcome: Outcome
@@ -53,6 +54,7 @@ class SegmentResult:
     numerics: str
     seconds: float
     hash_seconds: float
+    epoch_batches: int
 
     def as_replay(
         self, *, commitment: Digest, verifier: Address, draw: Digest, nonce: Nonce

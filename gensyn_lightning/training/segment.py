@@ -7,6 +7,7 @@ It runs in a process of its own, once, and changes that process for good.
 from __future__ import annotations
 
 import importlib
+import math
 import signal
 import time
 import traceback
@@ -180,6 +181,7 @@ class _Segment(Watcher):
             numerics=numerics.version_of(self._manifest.arithmetic),
             seconds=time.perf_counter() - self._began,
             hash_seconds=self._hash_s,
+            epoch_batches=_whole(self._program.trainer.fit_loop.max_batches),
         )
 
     def state_returns(self, value: Mapping[str, Any]) -> None:
@@ -292,11 +294,13 @@ class _Segment(Watcher):
             return
         self._reported = now
         trainer = self._program.trainer
-        shown = trainer._logger_connector._progress_bar_metrics
+        connector = trainer._logger_connector
+        shown = {**connector._logged_metrics, **connector._progress_bar_metrics}
         self._report(
             {
                 "event": self._run.events,
                 "batch": self._run.batches,
+                "step": trainer.global_step,
                 "epoch": trainer.current_epoch,
                 "kind": kind,
                 "metrics": {str(name): float(each) for name, each in shown.items()},
@@ -324,6 +328,10 @@ class _Timed:
 
     def __exit__(self, *_: object) -> None:
         self._segment.spend(time.perf_counter() - self._began)
+
+
+def _whole(batches: float) -> int:
+    return int(batches) if math.isfinite(batches) else 0
 
 
 def _left_out(path: str, value: object) -> object:

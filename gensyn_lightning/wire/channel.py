@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import grpc
@@ -22,6 +22,8 @@ from gensyn_lightning.wire.rpc import MESSAGE_BYTES_MAX, Rpc
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+
+Notice = Callable[[GensynError], None]
 
 PATIENCE_S = 60.0
 TIMEOUT_S = 30.0
@@ -46,8 +48,8 @@ _AS_BYTES: Any = None
 class Retry:
     """Patience for one call, or for one piece of progress in a longer one."""
 
-    def __init__(self, patience_s: float, closed: threading.Event) -> None:
-        self._patience_s, self._closed = patience_s, closed
+    def __init__(self, patience_s: float, closed: threading.Event, notice: Notice) -> None:
+        self._patience_s, self._closed, self._notice = patience_s, closed, notice
         self._tried = 0
         self._until = 0.0
 
@@ -60,6 +62,7 @@ class Retry:
         self._tried += 1
         if not isinstance(error, CoordinatorUnavailable) or now + pause > self._until:
             raise error
+        self._notice(error)
         if self._closed.wait(pause):
             raise error
 
@@ -76,10 +79,21 @@ class Retry:
 
 
 class Channel:
-    """One connection to `address` for one identity; safe to use from several threads."""
+    """One connection to `address` for one identity; safe to use from several threads.
 
-    def __init__(self, address: str, identity: Identity, *, patience_s: float = PATIENCE_S) -> None:
+    `notice` is told of every failure after which a call is tried again.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        identity: Identity,
+        *,
+        patience_s: float = PATIENCE_S,
+        notice: Notice = lambda _: None,
+    ) -> None:
         self.address, self.identity, self.patience_s = address, identity, patience_s
+        self._notice = notice
         self._grpc = grpc.insecure_channel(address, options=_OPTIONS)
         self._epoch = NO_EPOCH
         self._closed = threading.Event()
@@ -95,7 +109,7 @@ class Channel:
 
     def retry(self) -> Retry:
         """Return fresh patience."""
-        return Retry(self.patience_s, self._closed)
+        return Retry(self.patience_s, self._closed, self._notice)
 
     def call(
         self, rpc: Rpc[Request, Response], request: Request, *, timeout_s: float = TIMEOUT_S

@@ -29,15 +29,18 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Interacti
     InteractiveShell.clear_instance()
 
 
+ALL = {"gensyn_train", "gensyn_status", "gensyn_wait", "gensyn_stop", "gensyn_report"}
+
+
 def names(shell: InteractiveShell) -> set[str]:
     found = shell.magics_manager.magics
     return {name for kind in found.values() for name in kind if name.startswith("gensyn")}
 
 
 def test_the_extension_loads_twice_and_unloads(shell: InteractiveShell) -> None:
-    assert names(shell) == {"gensyn_train", "gensyn_status", "gensyn_report"}
+    assert names(shell) == ALL
     shell.extension_manager.reload_extension("kernel_ext")
-    assert names(shell) == {"gensyn_train", "gensyn_status", "gensyn_report"}
+    assert names(shell) == ALL
     shell.extension_manager.unload_extension("kernel_ext")
     assert names(shell) == set()
 
@@ -49,7 +52,16 @@ def test_an_unknown_flag_is_a_usage_error(shell: InteractiveShell) -> None:
 
 def test_help_names_every_flag(shell: InteractiveShell) -> None:
     text = shell.find_line_magic("gensyn_train").__doc__ or ""
-    for flag in ("--data", "--trainer", "--epochs", "--audit", "--coordinator", "--quiet", "--out"):
+    for flag in (
+        "--data",
+        "--trainer",
+        "--epochs",
+        "--audit",
+        "--coordinator",
+        "--detach",
+        "--attach",
+        "--quiet",
+    ):
         assert flag in text
 
 
@@ -60,6 +72,10 @@ def test_help_names_every_flag(shell: InteractiveShell) -> None:
         ("%gensyn_train model", "model is str, not something to fit"),
         ("%gensyn_train", "nothing to train"),
         ("%gensyn_report", "nothing was trained in this notebook"),
+        ("%gensyn_train model --detach --attach job-1", "--detach leaves a job"),
+        ("%gensyn_wait", "no job was left to go on"),
+        ("%gensyn_wait job-00000000", "job-00000000 was not sent by this notebook"),
+        ("%gensyn_stop job-00000000", "no job job-00000000 was submitted"),
         ("%gensyn_report job-", "'job-' is no job"),
         ("%gensyn_status job-00000000", "no job job-00000000 was submitted"),
         ("%%gensyn_train\nx = 1", "model"),
@@ -112,7 +128,7 @@ def test_the_last_outcome_is_the_one_that_is_reported(
 ) -> None:
     magics = shell.magics_manager.registry["GensynMagics"]
     assert isinstance(magics, GensynMagics)
-    magics.outcomes.append(SimpleNamespace(report=report_file, job=b"", verdict="VERIFIED"))
+    magics.sent.outcomes.append(SimpleNamespace(report=report_file, job=b"", verdict="VERIFIED"))
     view = shell.run_line_magic("gensyn_report", "")
     assert isinstance(view, ReportView)
     assert view.path == report_file

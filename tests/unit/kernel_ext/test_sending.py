@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import lightning.pytorch as new
@@ -44,11 +45,16 @@ def test_a_trainer_on_many_devices_is_refused() -> None:
 
 @pytest.mark.parametrize("package", [new, old], ids=["lightning", "pytorch_lightning"])
 def test_fits_are_sent_inside_the_block_only(package: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    fitted, heard = [], []
+    fitted: list[Any] = []
     monkeypatch.setattr(package.Trainer, "fit", lambda trainer, model: fitted.append(trainer))
     original, trainer = package.Trainer.fit, trainer_of(package)
-    with every_fit({}, heard.append):
-        trainer.fit(None)
-    assert fitted == heard == [trainer]
-    assert isinstance(trainer.strategy, GensynStrategy)
+
+    def around(given: Any, fit: Callable[[], Any]) -> str:
+        assert (given, fitted) == (trainer, [])
+        fit()
+        return "done"
+
+    with every_fit(around):
+        assert trainer.fit(None) == "done"
+    assert fitted == [trainer]
     assert package.Trainer.fit is original

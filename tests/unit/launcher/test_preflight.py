@@ -37,6 +37,7 @@ def run(folder: Path, weight: float = 1.0, noise: str = "") -> Preflight:
         numerics="native:0",
         seconds=0.1,
         hash_seconds=0.0,
+        epoch_batches=40,
     )
     return Preflight(result, folder)
 

@@ -193,14 +193,18 @@ class Paper:
 
     @staticmethod
     def outputs(index: int) -> bytes:
-        """What a segment wrote: a file anew, one of its own, and the one before it removed."""
+        """A segment's files, one of its own and one anew, and what it logged."""
         files = (
             File("root", "metrics.csv", digest_of(b"%d" % index), 1, "bytes"),
             File("root", f"{index}.ckpt", digest("checkpoint", index), 9, "checkpoint"),
         )
         removed = (Removed("root", f"{index - 1}.ckpt"),)
-        call = Call(index, 0, "save", {"tree": {}})
-        return encode_outputs(Outputs(files, removed, (call,), ()))
+        metrics = {"$dict": [["loss", {"$float": (1 / (1 + index)).hex()}]]}
+        calls = (
+            Call(index, 0, "save", {"tree": {}}),
+            Call(index, 0, "log_metrics", {"tree": [[metrics, index], {"$dict": []}]}),
+        )
+        return encode_outputs(Outputs(files, removed, calls, ()))
 
     def pins(self, *without: str) -> Pins:
         """Return everyone of this network as pinned, except those named."""

@@ -9,7 +9,7 @@ import random
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -83,12 +83,10 @@ def test_a_solver_is_not_trusted_as_a_verifier(paper: Any) -> None:
     assert verify(played.report(), Pins(solvers_only)).exit_code() is Exit.INCONCLUSIVE
 
 
-def flipped(report: bytes, masks: Callable[[int], list[int]]) -> list[bytes]:
-    changed = []
+def flipped(report: bytes, masks: Callable[[int], list[int]]) -> Iterator[bytes]:
     for place, byte in enumerate(report):
         for mask in masks(place):
-            changed.append(report[:place] + bytes([byte ^ mask]) + report[place + 1 :])
-    return changed
+            yield report[:place] + bytes([byte ^ mask]) + report[place + 1 :]
 
 
 def test_flipping_any_byte_is_found(paper: Any) -> None:

@@ -27,6 +27,7 @@ def test_what_a_runner_found_becomes_the_record_that_is_compared() -> None:
         numerics="native:0",
         seconds=1.0,
         hash_seconds=0.5,
+        epoch_batches=40,
     )
     given: dict[str, Any] = {
         "commitment": digest(8),

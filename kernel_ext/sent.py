@@ -1,0 +1,101 @@
+"""The fits that one notebook sends: how each is carried there, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gensyn_lightning import config
+from gensyn_lightning.errors import ConfigError
+from gensyn_lightning.launcher.display import Display
+from gensyn_lightning.launcher.outcome import Outcome
+from gensyn_lightning.network import Home, jobs
+from gensyn_lightning.protocol.job import JobId
+from kernel_ext.job import Job, cancel
+from kernel_ext.live import LiveView
+from kernel_ext.sending import adopt
+from kernel_ext.view import ReportView, Told
+
+QUIET = Display(None, quiet=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How fits are carried: `options` for the strategy; `attach` names a job sent before."""
+
+    options: Mapping[str, Any]
+    detach: bool = False
+    attach: str = ""
+    cancels: bool = False
+    silent: bool = False
+
+
+@dataclass(slots=True)
+class Sent:
+    """What a notebook has sent: `outcomes` of the fits that are over, `jobs` by name."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    jobs: dict[str, Job] = field(default_factory=dict)
+
+    def carry(self, trainer: Any, fit: Callable[[], Any], way: Way) -> Any:
+        """Have one fit run by the network, in front of the user; return what it returned.
+
+        A fit that is left to the network becomes a job here; unless that was asked for it is
+        `Told`, so that nothing goes on as if it had been trained.
+        """
+        strategy = adopt(trainer, way.options)
+        view = LiveView(lambda name: cancel(find(name)))
+        how = {"detach": way.detach, "attach": way.attach, "lets_go": not way.cancels}
+        strategy.change(display=QUIET if way.silent else view, **how)
+        if not way.silent:
+            view.show()
+        try:
+            done = fit()
+        except BaseException as error:
+            view.freeze(f"{type(error).__name__}: {error}")
+            raise
+        if strategy.outcome is not None:
+            self.outcomes.append(strategy.outcome)
+            if not way.silent:
+                view.replace(ReportView(strategy.outcome.report))
+            return done
+        self._leave(strategy, fit, view)
+        if not way.detach:
+            raise Told(
+                f"{strategy.job} goes on without this cell "
+                f"(%gensyn_wait {strategy.job} brings its model back, %gensyn_stop ends it)"
+            )
+        return done
+
+    def _leave(self, strategy: Any, fit: Callable[[], Any], view: LiveView) -> None:
+        """Make a job of a fit that was left to the network."""
+
+        def bring_back() -> Outcome:
+            strategy.change(display=QUIET, detach=False, attach=name, lets_go=True)
+            fit()
+            if strategy.outcome is None:
+                raise Told(f"{name} was interrupted before its model was here")
+            self.outcomes.append(strategy.outcome)
+            outcome: Outcome = strategy.outcome
+            return outcome
+
+        name = strategy.job
+        self.jobs[name] = Job(find(name), view, bring_back)
+
+    def job(self, name: str | None) -> Job:
+        """Return a job of this notebook, None for the last one; raise `ConfigError` for others."""
+        if name is None and self.jobs:
+            return next(reversed(self.jobs.values()))
+        found = self.jobs.get(name or "")
+        if found is None:
+            said = f"{name} was not sent by this notebook" if name else "no job was left to go on"
+            raise ConfigError(
+                said, hint=f"%gensyn_train TARGET --attach {name or 'JOB'} brings back a model"
+            )
+        return found
+
+
+def find(name: str) -> JobId:
+    """Return the job that people call `name`."""
+    return jobs.find(Home(config.resolve().home), name)

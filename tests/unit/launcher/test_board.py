@@ -1,0 +1,118 @@
+"""A board says of every segment how far it is, whatever order a job's log brings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gensyn_lightning.launcher import board
+from gensyn_lightning.launcher.board import Board, Stage
+from gensyn_lightning.protocol.digest import Digest
+from gensyn_lightning.protocol.job import JobId
+
+SOLVER, VERIFIER = "aa" * 20, "bb" * 20
+NAMES = {SOLVER: "solver-0", VERIFIER: "verifier-0"}
+
+
+def hear(shown: Board, *entries: tuple[str, dict[str, Any]]) -> None:
+    for at, (kind, body) in enumerate(entries):
+        shown.hear(1000 * (at + 1), kind, body)
+
+
+def new(batches_max: int = 0) -> Board:
+    return Board(JobId(Digest(b"\1" * 32)), batches_max, NAMES)
+
+
+def stages(shown: Board) -> dict[int, Stage]:
+    return {index: each.stage for index, each in shown.pieces.items()}
+
+
+LEASED = ("leased", {"index": 0, "solver": SOLVER})
+COMMITTED = ("committed", {"index": 0, "end_event": 10, "batches": 10})
+DRAWN = ("drawn", {"index": 0, "verifier": VERIFIER})
+REPLAYING = ("replaying", {"index": 0, "verifier": VERIFIER})
+
+
+def test_a_segment_goes_from_training_to_the_same_bits() -> None:
+    shown = new()
+    seen = []
+    for entry in (
+        LEASED,
+        COMMITTED,
+        DRAWN,
+        REPLAYING,
+        ("promised", {"index": 0, "verifier": VERIFIER}),
+        ("accepted", {"index": 0, "replayed": 1}),
+    ):
+        hear(shown, entry)
+        seen.append((shown.pieces[0].stage, dict(shown.at_work)))
+    assert seen == [
+        (Stage.TRAINING, {"solver-0": "trains segment 0"}),
+        (Stage.HANDED_IN, {}),
+        (Stage.CHECKED, {}),
+        (Stage.CHECKED, {"verifier-0": "runs segment 0 again"}),
+        (Stage.CHECKED, {}),
+        (Stage.SAME_BITS, {}),
+    ]
+    assert shown.pieces[0].verifiers == ("verifier-0",)
+
+
+def test_an_accepted_segment_that_nobody_ran_again_says_so() -> None:
+    shown = new()
+    hear(shown, LEASED, COMMITTED, ("accepted", {"index": 0, "replayed": 0}))
+    assert stages(shown) == {0: Stage.ACCEPTED}
+
+
+def test_a_refuted_segment_is_lost_with_what_was_built_on_it() -> None:
+    shown = new()
+    hear(
+        shown,
+        LEASED,
+        COMMITTED,
+        ("leased", {"index": 1, "solver": SOLVER}),
+        ("disputed", {"index": 0}),
+        ("refuted", {"index": 0, "reason": "two of three"}),
+        ("voided", {"first_index": 1, "end_index": 2}),
+    )
+    assert stages(shown) == {0: Stage.LOST}
+    assert any("two of three" in line for line in shown.lines)
+
+
+def test_rate_and_time_left_follow_the_log() -> None:
+    shown = new(batches_max=40)
+    assert shown.left_s is None
+    shown.hear(1000, *LEASED)
+    shown.hear(6000, *COMMITTED)
+    assert shown.rate == 2.0
+    assert shown.left_s == 15.0
+
+
+def test_a_job_that_is_over_has_its_receipt_and_nobody_at_work() -> None:
+    shown = new()
+    hear(shown, LEASED, ("settled", {"tx": "12" * 32, "block": 3}))
+    assert shown.is_over
+    assert shown.state == "done"
+    assert shown.receipt == "0x" + "12" * 32
+    assert shown.at_work == {}
+
+
+def test_progress_becomes_points_of_curves() -> None:
+    shown = new()
+    for step in (1, 2, 2):
+        said = {"batch": step, "step": step, "metrics": {"loss": f"{1 / step}", "word": "x"}}
+        shown.hear(step, "progress", {"solve": {"index": 0, "said": said}})
+    shown.hear(3, "progress", {"check": {"said": 4}})
+    assert shown.series == {"loss": [(1, 1.0), (2, 0.5)]}
+    assert shown.lines == []
+
+
+def test_long_curves_keep_their_end() -> None:
+    points = [(at, float(at)) for at in range(5 * board.POINTS_MAX)]
+    kept = board.thin(points)
+    assert len(kept) <= board.POINTS_MAX
+    assert (kept[0], kept[-1]) == (points[0], points[-1])
+
+
+def test_nodes_without_a_name_are_called_by_their_account() -> None:
+    shown = new()
+    hear(shown, ("leased", {"index": 0, "solver": "cc" * 20}))
+    assert shown.pieces[0].solver == "cccccc…"
