@@ -47,7 +47,7 @@ def test_an_error_is_a_document_too_when_asked(gensyn) -> None:  # type: ignore[
     done = gensyn("job", "show", "nonsense", "--json", GENSYN_SOLVERS="many")
     assert done.returncode == 1
     error = json.loads(done.stdout)["error"]
-    assert error["code"] == "ConfigError"
+    assert error["code"] == "config"
     assert "GENSYN_SOLVERS" in done.stderr or "solvers" in error["message"]
 
 
