@@ -46,8 +46,15 @@ def ls(
         "",
         ("job", "submitted", "state", "segments", "replayed", "from"),
         [
-            (r["name"], r["submitted"], r["state"], r["segments"], r["replayed"], r["folder"])
-            for r in rows
+            (
+                row["name"],
+                time.strftime("%Y-%m-%d %H:%M", time.localtime(row["submitted_ms"] / 1000)),
+                row["state"] or f"unknown ({row['error']})",
+                "-" if row["segments"] is None else f"{row['accepted']}/{row['segments']}",
+                _text(row["replayed"]),
+                row["folder"],
+            )
+            for row in rows
         ],
     )
     if as_json:
@@ -150,22 +157,23 @@ def _find(name: str) -> JobId:
 
 
 def _row(client: Any, known: jobs.Submitted) -> dict[str, Any]:
-    at = time.strftime("%Y-%m-%d %H:%M", time.localtime(known.submitted_ms / 1000))
     row: dict[str, Any] = {
         "name": display_id(known.job),
         "job": known.job.hex(),
-        "submitted": at,
+        "submitted_ms": known.submitted_ms,
         "folder": known.folder,
+        **dict.fromkeys(("state", "segments", "accepted", "replayed")),
+        "error": "",
     }
     try:
         found = client.job(known.job)
     except GensynError as error:
-        return row | {"state": f"unknown ({error})", "segments": "", "replayed": ""}
-    segments = f"{found.accepted}/{found.segments}"
+        return row | {"error": str(error)}
     return row | {
         "state": found.state.name,
-        "segments": segments,
-        "replayed": str(found.replayed),
+        "segments": found.segments,
+        "accepted": found.accepted,
+        "replayed": found.replayed,
     }
 
 

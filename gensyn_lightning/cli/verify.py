@@ -10,11 +10,10 @@ import typer
 
 from gensyn_lightning import config
 from gensyn_lightning.cli.console import emit, people, say
-from gensyn_lightning.errors import ConfigError
+from gensyn_lightning.errors import ConfigError, TimedOut
 from gensyn_lightning.network.home import Home, read_info
 from gensyn_lightning.protocol.digest import Address, parse_address
 from gensyn_lightning.report import story, text, trust
-from gensyn_lightning.report.finding import Exit
 from gensyn_lightning.report.form import REPORT_BYTES_MAX
 from gensyn_lightning.report.trust import Pins
 from gensyn_lightning.report.verify import Verification
@@ -52,8 +51,9 @@ def verify(  # noqa: PLR0913, PLR0917 - a flag each
         if replay:
             _replay(done, replay, timeout)
     except TimeoutError:
-        say("the replay was not finished in time", "red")
-        raise typer.Exit(Exit.TIMEOUT) from None
+        raise TimedOut(
+            f"the replay was not finished within {timeout:g} s", hint="allow more: --timeout"
+        ) from None
     _show(done, pins, as_json=as_json)
     raise typer.Exit(done.exit_code())
 
