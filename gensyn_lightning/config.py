@@ -185,7 +185,10 @@ def _duration(value: Any) -> float:
 def _audit(value: Any) -> int:
     if value in AUDITS:
         return AUDITS[value]
-    rate = float(value)
+    try:
+        rate = float(value)
+    except ValueError:
+        rate = -1.0
     if isinstance(value, bool) or not 0 <= rate <= 1:
         raise ValueError("must be default, full, none or a share between 0 and 1")
     return round(rate * PPM)

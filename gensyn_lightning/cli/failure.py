@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gensyn_lightning import errors
+from gensyn_lightning.cli.advice import advice
 from gensyn_lightning.errors import GensynError
 
 FAILED, USAGE, TIMED_OUT, INTERRUPTED = 1, 2, 124, 130
@@ -81,4 +82,4 @@ def interruption() -> Failure:
 
 def crash(error: Exception) -> Failure:
     """Return what is said of an exception that is none of ours, below its traceback."""
-    return Failure(CRASHED, f"{type(error).__name__}: {error}")
+    return Failure(CRASHED, f"{type(error).__name__}: {error}", advice(error))

@@ -49,11 +49,12 @@ class Presence:
         """Take the folder; raise `ConfigError` when another process has it."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = folder
-        self._lock = (folder / _LOCK).open("w")
+        self._lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._works: Sequence[Work] = ()
         deadline = time.monotonic() + LOCK_S  # somebody who only looks holds it for a moment
-        while not _locks(self._lock.fileno(), fcntl.LOCK_EX):
+        while not _locks(self._lock, fcntl.LOCK_EX):
             if time.monotonic() > deadline:
+                os.close(self._lock)
                 raise ConfigError(f"a node runs in {folder} already", hint="give this another name")
             time.sleep(POLL_S)
         (folder / _SHOWN).unlink(missing_ok=True)
@@ -79,6 +80,7 @@ class Presence:
         """Show that the node has left as it was asked to; the next one here stays."""
         (self._folder / LEAVE).unlink(missing_ok=True)
         (self._folder / _SHOWN).unlink(missing_ok=True)
+        os.close(self._lock)
 
 
 def look(folder: Path) -> Standing | None:
