@@ -90,9 +90,9 @@ class Client:
         """Return how far a job has come."""
         return self._channel.call(jobs.GET, jobs.JobsGetRequest(job))
 
-    def segments(self, job: JobId) -> Iterator[jobs.Segment]:
-        """Yield a job's standing segments in order."""
-        index, total = 0, 1
+    def segments(self, job: JobId, first: int = 0) -> Iterator[jobs.Segment]:
+        """Yield a job's standing segments in order, from number `first` on."""
+        index, total = first, first + 1
         while index < total:
             page = self._channel.call(jobs.SEGMENTS, jobs.SegmentsRequest(job, index))
             yield from page.segments

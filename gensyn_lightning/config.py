@@ -76,20 +76,20 @@ def resolve(
     """
     environment = os.environ if environ is None else environ
     pyproject = _nearest_pyproject(folder or Path.cwd())
-    personal = _config_home(environment) / "config.toml"
+    personal = personal_file(environment)
     places = (
         ("flag", _said(_FLAGS.get() if flags is None else flags)),
         ("GensynStrategy", _said(strategy)),
         ("environment", _from_environment(environment)),
         (str(pyproject or "pyproject.toml"), _from_pyproject(pyproject)),
-        (str(personal), _from_toml(personal)),
+        (str(personal), read_toml(personal)),
         ("default", _defaults(environment)),
     )
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for place, said in places:
         for name, value in said.items():
-            parsed = _parse(place, name, value)
+            parsed = parse(place, name, value)
             if name not in values:
                 values[name], sources[name] = parsed, place
     renamed = {"audit_rate_ppm" if name == "audit" else name: v for name, v in values.items()}
@@ -118,6 +118,39 @@ def as_settings(config: Config) -> dict[str, tuple[Any, str]]:
 def variable(name: str) -> str:
     """Return the environment variable that sets `name`."""
     return f"GENSYN_{name.upper()}"
+
+
+def parse(place: str, name: str, value: Any) -> Any:
+    """Return the value `place` gives a setting; raise `ConfigError` that names the place."""
+    setting = SETTINGS.get(name)
+    if setting is None:
+        known = ", ".join(SETTINGS)
+        raise ConfigError(f"{place}: there is no setting {name!r}", hint=f"there are {known}")
+    try:
+        return setting.parse(value)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{place}: {name} = {value!r}: {error}", hint=setting.help) from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return what a TOML file says; nothing if there is no such file."""
+    if not path.is_file():
+        return {}
+    with path.open("rb") as file:
+        text = file.read(CONFIG_BYTES_MAX + 1)
+    if len(text) > CONFIG_BYTES_MAX:
+        raise ConfigError(f"{path} is larger than {CONFIG_BYTES_MAX} bytes")
+    try:
+        return tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no TOML: {error}") from error
+
+
+def personal_file(environ: Mapping[str, str] | None = None) -> Path:
+    """Return the config.toml of this user; it need not exist."""
+    environment = os.environ if environ is None else environ
+    home = environment.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(home) / "gensyn" / "config.toml"
 
 
 def _text(value: Any) -> str:
@@ -152,7 +185,10 @@ def _duration(value: Any) -> float:
 def _audit(value: Any) -> int:
     if value in AUDITS:
         return AUDITS[value]
-    rate = float(value)
+    try:
+        rate = float(value)
+    except ValueError:
+        rate = -1.0
     if isinstance(value, bool) or not 0 <= rate <= 1:
         raise ValueError("must be default, full, none or a share between 0 and 1")
     return round(rate * PPM)
@@ -202,17 +238,6 @@ def _said(values: Mapping[str, Any] | None) -> dict[str, Any]:
     return {name: value for name, value in (values or {}).items() if value is not None}
 
 
-def _parse(place: str, name: str, value: Any) -> Any:
-    setting = SETTINGS.get(name)
-    if setting is None:
-        known = ", ".join(SETTINGS)
-        raise ConfigError(f"{place}: there is no setting {name!r}", hint=f"there are {known}")
-    try:
-        return setting.parse(value)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{place}: {name} = {value!r}: {error}", hint=setting.help) from error
-
-
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     """Return what `GENSYN_*` says; other variables with that prefix are not settings."""
     return {name: environ[variable(name)] for name in SETTINGS if environ.get(variable(name))}
@@ -226,28 +251,11 @@ def _nearest_pyproject(folder: Path) -> Path | None:
 
 
 def _from_pyproject(path: Path | None) -> dict[str, Any]:
-    tool = {} if path is None else _from_toml(path).get("tool", {})
+    tool = {} if path is None else read_toml(path).get("tool", {})
     said = tool.get("gensyn", {}) if isinstance(tool, dict) else {}
     if not isinstance(said, dict):
         raise ConfigError(f"{path}: tool.gensyn must be a table")
     return said
-
-
-def _from_toml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    with path.open("rb") as file:
-        text = file.read(CONFIG_BYTES_MAX + 1)
-    if len(text) > CONFIG_BYTES_MAX:
-        raise ConfigError(f"{path} is larger than {CONFIG_BYTES_MAX} bytes")
-    try:
-        return tomllib.loads(text.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is no TOML: {error}") from error
-
-
-def _config_home(environ: Mapping[str, str]) -> Path:
-    return Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "gensyn"
 
 
 def _defaults(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -16,7 +16,8 @@ GensynError                      every error; `hint` says what to do next
 │  ├─ CoordinatorUnavailable     nobody answers at the coordinator's address
 │  ├─ Unauthenticated            a signature is wrong, stale, replayed or foreign
 │  ├─ NotFound                   the coordinator knows nothing by that name
-│  └─ LeaseLost                  someone else has the task now; stop working
+│  ├─ LeaseLost                  someone else has the task now; stop working
+│  └─ TimedOut                   it was not over in the time it was given
 ├─ LedgerError                   the chain refused or cannot be reached
 │  ├─ TransactionReverted        a contract refused the call
 │  └─ InsufficientBalance        the balance is below the price
@@ -104,6 +105,10 @@ class NotFound(NetworkError):
 
 class LeaseLost(NetworkError):
     """Someone else has the task now; stop working."""
+
+
+class TimedOut(NetworkError):
+    """It was not over in the time it was given."""
 
 
 class LedgerError(GensynError):

@@ -19,6 +19,7 @@ from gensyn_lightning.errors import LedgerError
 # inherit that; tests that interrupt something need it to be heard.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+SCHEMAS = Path(__file__).parent.parent / "gensyn_lightning/cli/schemas"
 FOUNDRY = Path(__file__).parent / "foundry/node_modules/@foundry-rs"
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 WAIT_S = 60.0
@@ -126,3 +127,20 @@ def cast() -> Callable[..., Any]:
             return said
 
     return run
+
+
+@pytest.fixture(scope="session")
+def documents() -> Callable[[str], list[dict[str, Any]]]:
+    """Read what a verb printed with --json: every line is as the schema it names says."""
+    from jsonschema import Draft202012Validator
+
+    found = [json.loads(each.read_text()) for each in SCHEMAS.glob("*.json")]
+    schemas = {each["$id"]: Draft202012Validator(each) for each in found}
+
+    def read(printed: str) -> list[dict[str, Any]]:
+        made: list[dict[str, Any]] = [json.loads(line) for line in printed.splitlines()]
+        for each in made:
+            schemas[each["schema"]].validate(each)
+        return made
+
+    return read

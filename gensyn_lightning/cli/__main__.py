@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+import traceback
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from gensyn_lightning import __version__
-from gensyn_lightning.cli import configuration, doctor, down, job, report, train, up, verify
+from gensyn_lightning.cli import configuration, doctor, down, job, node, report, train, up, verify
 from gensyn_lightning.cli.console import complain, wants_json
+from gensyn_lightning.cli.failure import (
+    FAILED,
+    INTERRUPTED,
+    Failure,
+    crash,
+    failure_of,
+    interruption,
+    misuse,
+)
 from gensyn_lightning.errors import GensynError
 
-FAILED = 1
+# What typer raises for a command line it cannot read; the class itself has no public name.
+UsageError: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
     name="gensyn",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -29,6 +39,7 @@ app.command("train", context_settings={"allow_extra_args": True, "ignore_unknown
     train.train
 )
 app.add_typer(job.app, name="job")
+app.add_typer(node.app, name="node")
 app.command("report")(report.report)
 app.command("verify")(verify.verify)
 app.add_typer(configuration.app, name="config")
@@ -50,15 +61,27 @@ def _gensyn(
 
 
 def main() -> None:
-    """Run the command line; every failure is one line and an exit code (130 after Ctrl-C)."""
+    """Run the command line; every failure is one line and an exit code (2 usage, 130 Ctrl-C)."""
     try:
-        app()
+        status = app(standalone_mode=False, prog_name=app.info.name)
+    except UsageError as error:
+        _fail(misuse(error))
     except GensynError as error:
-        complain(error, wants_json())
-        sys.exit(FAILED)
+        _fail(failure_of(error))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILED)
+    except Exception as error:
+        traceback.print_exc()
+        _fail(crash(error))
+    if status == INTERRUPTED:
+        _fail(interruption())
+    sys.exit(status)
+
+
+def _fail(failure: Failure) -> NoReturn:
+    complain(failure, wants_json())
+    sys.exit(failure.status)
 
 
 if __name__ == "__main__":

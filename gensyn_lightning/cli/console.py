@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from gensyn_lightning.errors import GensynError
+from gensyn_lightning.cli.failure import Failure
 
 
 def people() -> Console:
@@ -38,14 +38,14 @@ def emit(schema: str, document: Mapping[str, Any]) -> None:
     print(json.dumps({"schema": schema, **document}, default=str), flush=True)
 
 
-def complain(error: GensynError, as_json: bool) -> None:
+def complain(failure: Failure, as_json: bool) -> None:
     """Say in one line what went wrong and what to do next."""
-    message = str(error.args[0]) if error.args else type(error).__name__
-    text = f"error: {message}"
-    say(f"{text} - {error.hint}" if error.hint else text, style="red")
+    text = " ".join(failure.message.split())
+    hint = " ".join(failure.hint.split())
+    say(f"error: {text} - {hint}" if hint else f"error: {text}", style="red")
     if as_json:
-        fields = {"code": type(error).__name__, "message": message, "hint": error.hint}
-        print(json.dumps({"schema": "gensyn-error/1", "error": fields}), flush=True)
+        fields = {"code": failure.code, "message": failure.message, "hint": failure.hint}
+        emit("gensyn-error/1", {"error": fields})
 
 
 def wants_json() -> bool:

@@ -1,29 +1,29 @@
-"""`gensyn job`: list jobs, look at one, follow it, wait for it, stop it."""
+"""`gensyn job`: list jobs, look at one, read what it said, wait for it, stop it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from gensyn_lightning import config
+from gensyn_lightning.cli.completion import job_names
+from gensyn_lightning.cli.connection import connected
 from gensyn_lightning.cli.console import emit, say, show
-from gensyn_lightning.errors import ConfigError, GensynError
-from gensyn_lightning.network import Home, Network, NetworkInfo, jobs
-from gensyn_lightning.network.home import read_info
+from gensyn_lightning.errors import GensynError, TimedOut
+from gensyn_lightning.network import Home, jobs
 from gensyn_lightning.protocol.job import JobId, State, display_id
 from gensyn_lightning.protocol.jsonform import to_json
 
 JOB_SCHEMA, LIST_SCHEMA, EVENT_SCHEMA = "gensyn-job/1", "gensyn-jobs/1", "gensyn-event/1"
 ENDED = frozenset({State.SETTLED, State.REFUNDED})
-TIMED_OUT, NOT_VERIFIED, INCONCLUSIVE = 124, 3, 4
+NOT_VERIFIED, INCONCLUSIVE = 3, 4
 POLL_S = 0.5
 
-Name = Annotated[str, typer.Argument(help="a job's name, as it was shown")]
+Name = Annotated[
+    str, typer.Argument(help="a job's name, as it was shown", autocompletion=job_names)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout")]
 
 app = typer.Typer(no_args_is_help=True, help="List, show, follow, wait for and stop jobs.")
@@ -39,15 +39,22 @@ def ls(
     known = jobs.submitted(home)[:limit]
     rows: list[dict[str, Any]] = []
     if known:
-        with _connected() as client:
+        with connected() as client:
             for each in known:
                 rows.append(_row(client, each))
     show(
         "",
         ("job", "submitted", "state", "segments", "replayed", "from"),
         [
-            (r["name"], r["submitted"], r["state"], r["segments"], r["replayed"], r["folder"])
-            for r in rows
+            (
+                row["name"],
+                time.strftime("%Y-%m-%d %H:%M", time.localtime(row["submitted_ms"] / 1000)),
+                row["state"] or f"unknown ({row['error']})",
+                "-" if row["segments"] is None else f"{row['accepted']}/{row['segments']}",
+                _text(row["replayed"]),
+                row["folder"],
+            )
+            for row in rows
         ],
     )
     if as_json:
@@ -57,7 +64,7 @@ def ls(
 @app.command("show")
 def show_job(name: Name, as_json: AsJson = False) -> None:
     """Show how far a job has come."""
-    with _connected() as client:
+    with connected() as client:
         job = _find(name)
         found = _document(client, job)
     show("", ("", ""), [(key.replace("_", " "), _text(value)) for key, value in found.items()])
@@ -73,7 +80,7 @@ def events(
     as_json: AsJson = False,
 ) -> None:
     """Print a job's log, one line per entry; with --json one document per line."""
-    with _connected() as client:
+    with connected() as client:
         job = _find(name)
         last = client.job(job).cursor
         if not follow and last <= since:
@@ -89,6 +96,24 @@ def events(
                 return
 
 
+@app.command("logs")
+def logs(
+    name: Name,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="until the job ends")] = False,
+    since: Annotated[int, typer.Option(min=0, help="only what came after this entry")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Print what the program printed and logged, segment by segment as they are committed.
+
+    The text goes to stdout, with --json as one document per line; what became of the segments
+    goes to stderr. The cursors of --since are those of `gensyn job events`.
+    """
+    from gensyn_lightning.cli import joblog
+
+    with connected() as client:
+        joblog.tell(client, _find(name), since, follow=follow, as_json=as_json)
+
+
 @app.command("wait")
 def wait(
     name: Name,
@@ -97,12 +122,14 @@ def wait(
 ) -> None:
     """Wait until a job has ended; the exit code says how: 0 verified, 3 not, 4 inconclusive."""
     deadline = time.monotonic() + timeout if timeout else None
-    with _connected() as client:
+    with connected() as client:
         job = _find(name)
         while client.job(job).state not in ENDED:
             if deadline is not None and time.monotonic() > deadline:
-                say(f"{display_id(job)} has not ended")
-                raise typer.Exit(TIMED_OUT)
+                raise TimedOut(
+                    f"{display_id(job)} has not ended after {timeout:g} s",
+                    hint="wait longer, or stop it with `gensyn job cancel`",
+                )
             time.sleep(POLL_S)
         found = _document(client, job)
     say(
@@ -117,7 +144,7 @@ def wait(
 @app.command("cancel")
 def cancel(name: Name, as_json: AsJson = False) -> None:
     """Stop a job; what was accepted stays paid, the rest of the price comes back."""
-    with _connected() as client:
+    with connected() as client:
         job = _find(name)
         client.cancel(job)
         say(f"{display_id(job)} is being stopped")
@@ -125,61 +152,28 @@ def cancel(name: Name, as_json: AsJson = False) -> None:
             emit(JOB_SCHEMA, _document(client, job))
 
 
-@contextmanager
-def _connected() -> Iterator[Any]:
-    """Give a client of the network that runs here or is configured; start none."""
-    from gensyn_lightning.client import Client
-    from gensyn_lightning.identity import Identity, open_account
-    from gensyn_lightning.protocol.canonical import Domain
-    from gensyn_lightning.protocol.digest import parse_address
-
-    info = _network()
-    domain = Domain(int(info.domain["chain_id"]), parse_address(str(info.domain["escrow"])))
-    account = open_account(Path(info.keys), info.submitter)
-    with Client(info.coordinator, Identity(account, domain), patience_s=10) as client:
-        yield client
-
-
-def _network() -> NetworkInfo:
-    settings = config.resolve()
-    if settings.coordinator:
-        info = read_info(Home(settings.home))
-        if info is None or info.coordinator != settings.coordinator:
-            raise ConfigError(
-                f"nothing is known here about the network at {settings.coordinator}",
-                hint=f"put its network.json into {settings.home}",
-            )
-        return info
-    found = Network.find(settings.home)
-    if found is None:
-        raise ConfigError(
-            f"no network runs in {settings.home}", hint="start it with `gensyn up --detach`"
-        )
-    Network.keep(settings.home)
-    return found
-
-
 def _find(name: str) -> JobId:
     return jobs.find(Home(config.resolve().home), name)
 
 
 def _row(client: Any, known: jobs.Submitted) -> dict[str, Any]:
-    at = time.strftime("%Y-%m-%d %H:%M", time.localtime(known.submitted_ms / 1000))
     row: dict[str, Any] = {
         "name": display_id(known.job),
         "job": known.job.hex(),
-        "submitted": at,
+        "submitted_ms": known.submitted_ms,
         "folder": known.folder,
+        **dict.fromkeys(("state", "segments", "accepted", "replayed")),
+        "error": "",
     }
     try:
         found = client.job(known.job)
     except GensynError as error:
-        return row | {"state": f"unknown ({error})", "segments": "", "replayed": ""}
-    segments = f"{found.accepted}/{found.segments}"
+        return row | {"error": str(error)}
     return row | {
         "state": found.state.name,
-        "segments": segments,
-        "replayed": str(found.replayed),
+        "segments": found.segments,
+        "accepted": found.accepted,
+        "replayed": found.replayed,
     }
 
 

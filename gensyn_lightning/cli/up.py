@@ -19,7 +19,7 @@ from gensyn_lightning.network.attached import attach
 from gensyn_lightning.network.child import last_words
 from gensyn_lightning.network.embedded import start
 
-SCHEMA = "gensyn-network/1"
+SCHEMA = "gensyn-up/1"
 
 
 def up(  # noqa: PLR0913, PLR0917 - a flag each

@@ -10,11 +10,11 @@ import typer
 
 from gensyn_lightning import config
 from gensyn_lightning.cli.console import emit, people, say
-from gensyn_lightning.errors import ConfigError
+from gensyn_lightning.errors import ConfigError, TimedOut
 from gensyn_lightning.network.home import Home, read_info
 from gensyn_lightning.protocol.digest import Address, parse_address
 from gensyn_lightning.report import story, text, trust
-from gensyn_lightning.report.finding import Exit
+from gensyn_lightning.report.finding import Level, Result
 from gensyn_lightning.report.form import REPORT_BYTES_MAX
 from gensyn_lightning.report.trust import Pins
 from gensyn_lightning.report.verify import Verification
@@ -52,9 +52,10 @@ def verify(  # noqa: PLR0913, PLR0917 - a flag each
         if replay:
             _replay(done, replay, timeout)
     except TimeoutError:
-        say("the replay was not finished in time", "red")
-        raise typer.Exit(Exit.TIMEOUT) from None
-    _show(done, pins, as_json=as_json)
+        raise TimedOut(
+            f"the replay was not finished within {timeout:g} s", hint="allow more: --timeout"
+        ) from None
+    _show(report, done, pins, as_json=as_json)
     raise typer.Exit(done.exit_code())
 
 
@@ -110,7 +111,10 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(REPORT_BYTES_MAX + 1)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror}",
+            hint="name the report.json that training wrote, or make it: gensyn report JOB",
+        ) from None
 
 
 def _chain(done: Verification, home: Home, url: str, escrow: str) -> tuple[str, Address] | None:
@@ -150,11 +154,20 @@ def _replay(done: Verification, count: int, timeout: float) -> None:
         replay.check(done.findings, done.case, count, timeout_s=timeout or None, say=say)
 
 
-def _show(done: Verification, pins: Pins, *, as_json: bool) -> None:
+def _show(path: Path, done: Verification, pins: Pins, *, as_json: bool) -> None:
     told, console = story.tell(done, pins), people()
     console.print(text.checks(told))
     console.print(text.headline(told))
-    say(f"\n{told.check}", text.STYLES[told.tone])
+    foreign = [
+        each for each in done.lines if each.level is Level.FORM and each.result is Result.FAIL
+    ]
+    if foreign:
+        say(
+            f"\n{path} is no report: {foreign[0].detail} - name the report.json training wrote",
+            "red",
+        )
+    else:
+        say(f"\n{told.check}", text.STYLES[told.tone])
     unknown = [each for each in told.parties if not each.known]
     if done.holds and unknown:
         say("Pin these accounts with --trust FILE once you know whose they are:")

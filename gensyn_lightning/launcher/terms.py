@@ -32,10 +32,10 @@ def budget(wanted: int, batches: int, rules: Parameters, balance: Money) -> Mone
     """
     amount = Money(wanted) if wanted else price(batches, rules)
     if amount > balance:
+        what = "the budget" if wanted else f"the price of {batches} batches"
         raise InsufficientBalance(
-            f"the price of {batches} batches is {credits_of(amount)}, "
-            f"the balance {credits_of(balance)}",
-            hint="set a budget, or bound the fit by max_epochs or max_steps",
+            f"{what} is {credits_of(amount)}, the balance {credits_of(balance)}",
+            hint="set a lower budget, or bound the fit by max_epochs or max_steps",
         )
     return amount
 

@@ -1,4 +1,7 @@
-"""One process of the network: started, watched, and started again when it dies, within bounds."""
+"""One process of the network: started, watched, and started again when it dies, within bounds.
+
+One that ends with the status `LEFT` was asked to, and stays down.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ STEADY_S = 30.0
 LOG_BYTES_MAX = 64 << 20
 LOG_TAIL_BYTES = 2000
 REFUSED_TO_START = 78
+LEFT = 79
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class Child:
     due_s: float = 0.0
     started_s: float = 0.0
     backoff_s: float = BACKOFF_FIRST_S
+    left: bool = False
     starts: deque[float] = field(default_factory=lambda: deque(maxlen=RESTARTS_MAX))
 
     @property
@@ -72,7 +77,7 @@ class Child:
         self.starts.append(now)
 
     def tend(self) -> bool:
-        """Start the process again if it died; return whether it has a new process id.
+        """Start the process again if it died; return whether its process id has changed.
 
         Raise `SandboxError` when it refuses to start or keeps dying: the network is then broken.
         """
@@ -83,7 +88,9 @@ class Child:
                 _bound(self.plan.log)
                 return False
             self._bury(status, now)
-        if now < self.due_s:
+            if self.left:
+                return True
+        if self.left or now < self.due_s:
             return False
         self.start()
         return True
@@ -101,6 +108,7 @@ class Child:
         assert self.process is not None
         kill_group(self.process.pid)
         name, self.process = self.plan.name, None
+        self.left = status == LEFT
         if status == REFUSED_TO_START:
             raise SandboxError(f"{name} refused to start", hint=last_words(self.plan.log))
         if len(self.starts) == RESTARTS_MAX and now - self.starts[0] < RESTARTS_WINDOW_S:

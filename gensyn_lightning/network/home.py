@@ -15,6 +15,7 @@ from typing import Any
 from gensyn_lightning.errors import ConfigError
 
 SCHEMA = "gensyn-network/1"
+LEAVE = "leave"  # in the folder of a node whose owner wants it to leave
 INFO_BYTES_MAX = 1 << 20
 
 

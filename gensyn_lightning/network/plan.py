@@ -15,7 +15,7 @@ from typing import Any
 from gensyn_lightning.errors import ConfigError
 from gensyn_lightning.network import keys
 from gensyn_lightning.network.child import Plan
-from gensyn_lightning.network.home import Home
+from gensyn_lightning.network.home import LEAVE, Home
 
 SOCKET_PATH_BYTES_MAX = 100
 KEPT = ("PATH", "TMPDIR", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "SSL_CERT_FILE")
@@ -61,6 +61,8 @@ def draw_up(
     nodes |= {f"verifier-{each}": "verify" for each in range(1, verifiers + 1)}
     planted = _by_node(faults, nodes)
     keys.prepare(home, nodes)
+    for name in nodes:  # who was asked to leave the last network is welcome in this one
+        (home.data(name) / LEAVE).unlink(missing_ok=True)
     own = () if chain else ("chain",)
     names = (*own, "coordinator")
     ports = dict(zip(names, _free_ports(len(names)), strict=True))

@@ -113,13 +113,15 @@ class _Supervisor:
         self._publish()
         _tell(self._orders.ready_fd, {"ready": True})
         while not self._idle():
-            due = min((c.due_s for c in self._children if c.process is None), default=None)
+            down = (c for c in self._children if c.process is None and not c.left)
+            due = min((c.due_s for c in down), default=None)
             wait_s = POLL_S if due is None else min(POLL_S, max(0.0, due - time.monotonic()))
             if _told_to_stop(wait_s):
                 return
-            started = [child.plan.name for child in self._children if child.tend()]
-            if started:
-                print(f"started again: {', '.join(started)}", flush=True)
+            changed = [child for child in self._children if child.tend()]
+            for child in changed:
+                print(f"{child.plan.name} {'left' if child.left else 'started again'}", flush=True)
+            if changed:
                 self._publish()
             kill_strays({child.pid for child in self._children})
 
@@ -151,7 +153,7 @@ class _Supervisor:
             started_ms=self._started_ms,
             version=__version__,
             domain=layout.domain(),
-            processes={child.plan.name: child.pid for child in self._children},
+            processes={c.plan.name: c.pid for c in self._children if not c.left},
         )
         write_info(home, info)
 

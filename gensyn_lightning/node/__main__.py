@@ -14,6 +14,7 @@ from typing import Any
 from gensyn_lightning.client import Client
 from gensyn_lightning.errors import ConfigError, GensynError, SandboxError
 from gensyn_lightning.identity import Identity, Role, open_or_create
+from gensyn_lightning.network.child import LEFT
 from gensyn_lightning.network.process import die_with_parent, hide_memory
 from gensyn_lightning.node.cache import Cache, sharing
 from gensyn_lightning.node.cheat import CheatingSolver, LyingVerifier
@@ -21,6 +22,7 @@ from gensyn_lightning.node.fault import Faults, parse, refuse_outside
 from gensyn_lightning.node.held import Held
 from gensyn_lightning.node.loop import Node
 from gensyn_lightning.node.memory import Memory
+from gensyn_lightning.node.presence import Presence
 from gensyn_lightning.node.runner import Runner
 from gensyn_lightning.node.segments import Segments
 from gensyn_lightning.node.solver import Solver
@@ -38,23 +40,29 @@ ROLES = {"solve": Role.SOLVER, "verify": Role.VERIFIER}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a node until it is killed; exit with 78 when it must not start here."""
+    """Run a node until it is killed or has left; exit with 78 when it must not start here."""
     options = _parser().parse_args(arguments)
     try:
         if options.die_with:
             die_with_parent(options.die_with)
         refuse_outside(options.embedded, options.fault)
-        if not options.embedded:
-            raise SandboxError(
-                "this node has no sandbox, so it runs programs of nobody but its own user",
-                hint="it works inside an embedded network only: gensyn up",
-            )
+        refuse_strangers(options.embedded)
         hide_memory()
         _run(options)
     except GensynError as error:
         print(f"{options.name}: {error}", file=sys.stderr, flush=True)
         refused = isinstance(error, SandboxError | ConfigError)
         sys.exit(REFUSED_TO_START if refused else 1)
+    sys.exit(LEFT)
+
+
+def refuse_strangers(embedded: bool) -> None:
+    """Raise `SandboxError` outside an embedded network: programs of strangers need a sandbox."""
+    if not embedded:
+        raise SandboxError(
+            "this node has no sandbox, so it runs programs of nobody but its own user",
+            hint="it works inside an embedded network only: gensyn up",
+        )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,11 +86,11 @@ def _run(options: argparse.Namespace) -> None:
     if not roles <= ROLES.keys():
         raise ConfigError(f"{options.roles!r} are no roles", hint="solve, verify or solve,verify")
     faults = Faults([parse(each) for each in options.fault])
+    presence = Presence(options.home)
     account = open_or_create(options.keys, options.name)
     # A node that only trains may still be drawn to settle a dispute, so its key is lent both roles.
     identity = Identity(account, _domain(options.domain), tuple(ROLES.values()))
     with Client(options.coordinator, identity, patience_s=PATIENCE_S) as client:
-        options.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         memory = Memory(options.home / "memory")
         fetch = sharing(options.store, client.download) if options.store else client.download
         cache = Cache(options.home / "cache", fetch)
@@ -91,17 +99,19 @@ def _run(options: argparse.Namespace) -> None:
         training = Segments(options.home / "solve", cache, repeating, hear)
         yielding = Runner(options.zygote, nice=VERIFIER_NICE)
         checking = Segments(options.home / "check", cache, yielding, hear)
-        node = Node(options.name, roles, client, memory, training)
+        node = Node(options.name, roles, client, memory, training, presence)
         if options.fault:
             node.say(f"planted: {faults}")
             node.run(
                 CheatingSolver(client, training, memory, node.say, faults),
                 LyingVerifier(client, checking, memory, node.say, faults),
             )
-        node.run(
-            Solver(client, training, memory, node.say),
-            Verifier(client, checking, memory, node.say),
-        )
+        else:
+            node.run(
+                Solver(client, training, memory, node.say),
+                Verifier(client, checking, memory, node.say),
+            )
+        presence.left()
 
 
 def _hear(faults: Faults) -> Callable[[Held], Callable[[Mapping[str, Any]], None]]:

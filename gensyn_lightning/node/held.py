@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,7 @@ PROGRESS_ENTRIES_MAX = 32
 
 Obey = Callable[[Command], None]
 Say = Callable[[str], None]
+Changed = Callable[[Sequence[Work]], None]
 
 
 @dataclass(slots=True)
@@ -52,11 +53,12 @@ class Held:
 class Leases:
     """Keeps every lease of a node alive until its work is let go.
 
-    `obey` performs OPEN_SALT and REPORT; it is called from this object's thread.
+    `obey` performs OPEN_SALT and REPORT; it is called from this object's thread. `changed` is told
+    all that is held whenever that changes.
     """
 
-    def __init__(self, client: Client, obey: Obey, say: Say) -> None:
-        self._client, self._obey, self._say = client, obey, say
+    def __init__(self, client: Client, obey: Obey, say: Say, changed: Changed) -> None:
+        self._client, self._obey, self._say, self._changed = client, obey, say, changed
         self._held: dict[Digest, Held] = {}
         self._lock = threading.Lock()
         self._beat_s = BEAT_S_MAX
@@ -73,12 +75,15 @@ class Leases:
         held = Held(work, event=work.task.first_event)
         with self._lock:
             self._held[work.work_id] = held
+            self._tell()
         return held
 
     def let_go(self, work_id: Digest) -> None:
         """Hold the work no longer."""
         with self._lock:
             held = self._held.pop(work_id, None)
+            if held is not None:
+                self._tell()
         if held is not None:
             held.stop.set()
 
@@ -91,6 +96,9 @@ class Leases:
         """Obey commands that came with an answer; return whether all of them could be obeyed."""
         obeyed = [self._hear(each) for each in commands]
         return all(obeyed)
+
+    def _tell(self) -> None:
+        self._changed([each.work for each in self._held.values()])
 
     def _hear(self, command: Command) -> bool:
         if command.kind is CommandKind.CANCEL:

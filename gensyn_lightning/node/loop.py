@@ -1,7 +1,8 @@
-"""A node's life: register, wait for work, do it, hand it in, again; only a kill ends it.
+"""A node's life: register, wait for work, do it, hand it in, again, until it is asked to leave.
 
 Whatever goes wrong with one piece of work ends that work alone. After a kill the coordinator gives
-the same work again, or what was promised is still known from disk.
+the same work again, or what was promised is still known from disk. A node that is asked to leave
+registers for nothing, and ends when nobody can ask anything of it any more.
 """
 
 from __future__ import annotations
@@ -12,11 +13,10 @@ import sys
 import time
 import traceback
 from importlib import metadata
-from typing import NoReturn
 
 import psutil
 
-from gensyn_lightning.client import Client
+from gensyn_lightning.client import ENDED, Client
 from gensyn_lightning.errors import (
     CoordinatorUnavailable,
     GensynError,
@@ -26,13 +26,15 @@ from gensyn_lightning.errors import (
 )
 from gensyn_lightning.node.held import Held, Leases
 from gensyn_lightning.node.memory import Memory
+from gensyn_lightning.node.presence import Presence
 from gensyn_lightning.node.segments import Segments
 from gensyn_lightning.node.solver import TIER, Solver
 from gensyn_lightning.node.verifier import Verifier
 from gensyn_lightning.protocol.canonical import json_bytes
+from gensyn_lightning.protocol.digest import ZERO, Digest
+from gensyn_lightning.protocol.job import JobId
 from gensyn_lightning.repops import selftest
 from gensyn_lightning.wire.nodes import (
-    CLAIM_WAIT_MS_MAX,
     Command,
     CommandKind,
     RegisterRequest,
@@ -42,54 +44,105 @@ from gensyn_lightning.wire.nodes import (
 
 PACKAGES = ("torch", "pytorch-lightning", "lightning", "torchmetrics", "numpy", "gensyn-lightning")
 PAUSE_S = 0.5
+CLAIM_WAIT_MS = 3_000  # so that a request to leave is heard soon
+LEAVING_WAIT_MS = 500
 REASON_CHARS_MAX = 500
 
 
 class Node:
     """One node: a solver, a verifier or both, for one coordinator."""
 
-    def __init__(
-        self, name: str, roles: frozenset[str], client: Client, memory: Memory, work: Segments
+    def __init__(  # noqa: PLR0913, PLR0917 - a node's whole equipment
+        self,
+        name: str,
+        roles: frozenset[str],
+        client: Client,
+        memory: Memory,
+        work: Segments,
+        presence: Presence,
     ) -> None:
-        self._name, self._roles, self._client = name, roles, client
+        self._name, self._roles, self._client, self._presence = name, roles, client, presence
         self._memory, self._numerics, self._answer = memory, work.numerics(), work.answer
-        self.leases = Leases(client, self._obey, self.say)
+        self._leaving, self._over = False, set[JobId]()
+        self.leases = Leases(client, self._obey, self.say, presence.show)
 
     def say(self, text: str) -> None:
         """Write a line to this node's log."""
         print(f"{time.strftime('%H:%M:%S')} {self._name}: {text}", file=sys.stderr, flush=True)
 
-    def run(self, solver: Solver, verifier: Verifier) -> NoReturn:
-        """Work until killed."""
+    def run(self, solver: Solver, verifier: Verifier) -> None:
+        """Work until killed, or until asked to leave and nothing is owed."""
         self._verifier, self._solver = verifier, solver
+        solver.goes_on = lambda: not self._presence.asked_to_leave()
         self._register()
+        self._presence.show(())
         work: Work | None = None
         while True:
+            self._heed()
             work = work or self._claim()
             if work is not None:
                 work = self._perform(work)
+            elif self._leaving and not self._owes():
+                self.say("left")
+                return
+
+    def _heed(self) -> None:
+        """Register for nothing once the owner wants the node to leave."""
+        if self._presence.asked_to_leave() and not self._leaving:
+            self._leaving = True
+            self.say("leaving: takes nothing more, finishes what it owes")
+            self._presence.leaving()
+            self._register()
+
+    def _owes(self) -> bool:
+        """Whether a salt or a replay may still be asked for: a segment of its own is undecided."""
+        if self.leases.holding():
+            return True
+        for job, index in self._memory.committed().items():
+            if job in self._over:
+                continue
+            try:
+                found = self._client.job(job)
+            except NotFound:
+                self._over.add(job)
+                continue
+            except NetworkError as error:
+                self.say(f"cannot leave yet: {error}")
+                return True
+            if found.state not in ENDED and found.accepted <= index:
+                return True
+            self._over.add(job)
+        return False
 
     def _register(self) -> None:
+        if self._leaving:
+            self._client.register(self._registration(None))
+            return
         outputs = self._answer(self._client.challenge())
-        request = RegisterRequest(
+        answer = self._client.register(self._registration(outputs))
+        self.leases.start(answer.heartbeat_ms)
+        names = " and ".join(self._numerics)
+        self.say(f"registered to {' and '.join(sorted(self._roles))} under {names}")
+
+    def _registration(self, outputs: Digest | None) -> RegisterRequest:
+        """Return what this node offers: what it can do, or nothing once it is leaving."""
+        stays, account = outputs is not None, self._client.identity.account.address
+        return RegisterRequest(
             name=self._name,
-            solves="solve" in self._roles,
-            verifies="verify" in self._roles,
-            numerics=self._numerics,
-            self_test=selftest.bound(outputs, self._client.identity.account.address),
+            solves=stays and "solve" in self._roles,
+            verifies=stays and "verify" in self._roles,
+            numerics=self._numerics if stays else (),
+            self_test=ZERO if outputs is None else selftest.bound(outputs, account),
             sandbox_tier=TIER,
             cpus=os.cpu_count() or 1,
             memory_bytes=psutil.virtual_memory().total,
             software=json_bytes(_software()),
         )
-        answer = self._client.register(request)
-        self.leases.start(answer.heartbeat_ms)
-        names = " and ".join(self._numerics)
-        self.say(f"registered to {' and '.join(sorted(self._roles))} under {names}")
 
     def _claim(self) -> Work | None:
+        wait_ms = LEAVING_WAIT_MS if self._leaving else CLAIM_WAIT_MS
         try:
-            answer = self._client.claim(CLAIM_WAIT_MS_MAX, self.leases.holding())
+            answer = self._client.claim(wait_ms, self.leases.holding())
         except NotFound:
             self._register()
             return None

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gensyn_lightning.protocol.canonical import struct_hash
 from gensyn_lightning.protocol.commitment import Commitment
-from gensyn_lightning.protocol.digest import Digest, Nonce
+from gensyn_lightning.protocol.digest import Digest, Nonce, parse_digest
+from gensyn_lightning.protocol.job import JobId
 from gensyn_lightning.protocol.jsonform import from_json, to_json
 from gensyn_lightning.protocol.verdict import Replay
 
@@ -39,9 +41,24 @@ class Memory:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._forget_old()
 
-    def keep_salt(self, commitment: Digest, salt: Nonce) -> None:
+    def keep_salt(self, commitment: Commitment, salt: Nonce) -> None:
         """Keep the salt of a commitment about to be handed in."""
-        self._write(f"salt-{commitment.hex()}", {"salt": salt.hex()})
+        value = {
+            "salt": salt.hex(),
+            "job": commitment.job.hex(),
+            "index": commitment.task_index,
+        }
+        self._write(f"salt-{struct_hash(commitment).hex()}", value)
+
+    def committed(self) -> dict[JobId, int]:
+        """Return the jobs this node committed to segments of, each with the last such segment."""
+        found: dict[JobId, int] = {}
+        for path in self._folder.glob("salt-*"):
+            value = self._read(path.name)
+            if value is not None and "job" in value:
+                job = JobId(parse_digest(value["job"]))
+                found[job] = max(found.get(job, 0), int(value["index"]))
+        return found
 
     def salt(self, commitment: Digest) -> Nonce | None:
         """Return the salt of a commitment made here, or None."""

@@ -41,6 +41,7 @@ class Solver:
 
     def __init__(self, client: Client, segments: Segments, memory: Memory, say: Say) -> None:
         self.client, self.segments, self.memory, self.say = client, segments, memory, say
+        self.goes_on: Callable[[], bool] = lambda: True
 
     def solve(self, held: Held) -> CommitResponse:
         """Train the segment of `held` and commit to it; the answer may bring the next one."""
@@ -86,7 +87,7 @@ class Solver:
 
     def keep_salt(self, work: Work, commitment: Commitment, hidden: Nonce) -> None:
         """Remember the salt, to open it when told."""
-        self.memory.keep_salt(struct_hash(commitment), hidden)
+        self.memory.keep_salt(commitment, hidden)
 
     def _commit(self, held: Held, result: SegmentResult, handed: HandedOver) -> CommitResponse:
         work, refs = held.work, handed.state
@@ -109,7 +110,7 @@ class Solver:
                 store_signature=store_signature,
                 provenance=sign_provenance(identity, commitment, signature),
                 spent_ms=round(1000 * result.seconds),
-                wants_next=True,
+                wants_next=self.goes_on(),
             )
         )
 

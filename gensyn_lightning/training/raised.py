@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gensyn_lightning.errors import ProgramRaised
 from gensyn_lightning.training.named import Resolver, resolve_loaded
+
+_FILE = re.compile(r"\[Errno -?\d+\] .*: '([^']*)'", re.DOTALL)
 
 
 def describe(named: tuple[str, str], error: BaseException) -> dict[str, Any]:
@@ -55,5 +58,16 @@ class Raised:
             error = found.__new__(found)
             error.args = tuple(self.args)
             vars(error).update(self.attributes)
+            if isinstance(error, OSError):
+                self._fill(error)
         error.__cause__ = there
         return error
+
+    def _fill(self, error: OSError) -> None:
+        """Give an `OSError` its number and file, which it keeps in places of its own."""
+        match self.args:
+            case [int(number), str(text)]:
+                error.errno, error.strerror = number, text
+                found = _FILE.fullmatch(self.message)
+                if found:
+                    error.filename = found[1]

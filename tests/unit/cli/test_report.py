@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +31,11 @@ def test_a_file_is_shown_for_people(honest: Any) -> None:
     assert "UNCONFIRMED" in done.stderr, "nobody is pinned here"
 
 
-def test_html_and_json_are_written(honest: Any, tmp_path: Path) -> None:
+def test_html_and_json_are_written(honest: Any, documents: Any, tmp_path: Path) -> None:
     done = run(honest[0], "--html", tmp_path / "page.html", "--json")
     assert (tmp_path / "page.html").read_text().startswith("<!DOCTYPE html>")
-    assert json.loads(done.stdout)["schema"] == "gensyn-report/1"
+    (document,) = documents(done.stdout)
+    assert document["schema"] == "gensyn-report/1"
 
 
 def test_a_broken_report_exits_3(tmp_path: Path) -> None:

@@ -69,10 +69,10 @@ def test_a_changed_report_exits_3(honest: Any, tmp_path: Path) -> None:
     assert "FAIL" in done.stderr
 
 
-def test_json_is_one_document(honest: Any, tmp_path: Path) -> None:
+def test_json_is_one_document(honest: Any, documents: Any, tmp_path: Path) -> None:
     path, pins = honest
     done = run(path, "--json", "--trust", trust_file(tmp_path / "t.json", pins))
-    document = json.loads(done.stdout)
+    (document,) = documents(done.stdout)
     assert (document["schema"], document["exit_code"]) == ("gensyn-verify/1", 0)
     assert all(each["result"] == "PASS" for each in document["checks"])
     assert {each["role"] for each in document["signers"]} >= {"submitter", "coordinator"}

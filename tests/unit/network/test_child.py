@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gensyn_lightning.errors import SandboxError
-from gensyn_lightning.network.child import RESTARTS_MAX, Child, Plan
+from gensyn_lightning.network.child import LEFT, RESTARTS_MAX, Child, Plan
 
 SLEEP = "import time; print('up', flush=True); time.sleep(600)"
 
@@ -46,6 +46,17 @@ def test_what_is_planted_once_is_not_planted_again(tmp_path: Path) -> None:
     child.process.wait()
     lines = (tmp_path / "logs/it.log").read_text().splitlines()
     assert lines == ["['--fault', 'crash@3']", "[]"]
+
+
+def test_a_process_that_leaves_as_it_was_asked_to_stays_down(tmp_path: Path) -> None:
+    child = Child(plan(tmp_path, f"raise SystemExit({LEFT})"))
+    child.start()
+    assert child.process is not None
+    child.process.wait()
+    assert child.tend(), "its process id has changed"
+    assert child.left
+    assert not child.tend()
+    assert child.pid == 0
 
 
 def test_a_process_that_keeps_dying_breaks_the_network(tmp_path: Path) -> None:

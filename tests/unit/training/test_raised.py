@@ -30,6 +30,15 @@ def test_builtin_exceptions_come_back() -> None:
     assert isinstance(Raised("builtins:KeyError", "'x'", ("x",)).rebuild(), KeyError)
 
 
+@pytest.mark.parametrize("name", ["table.csv", None])
+def test_a_missing_file_is_named(name: str | None) -> None:
+    told = (2, "No such file or directory")
+    thrown = FileNotFoundError(*told, name) if name else FileNotFoundError(*told)
+    found = Raised("builtins:FileNotFoundError", str(thrown), thrown.args).rebuild()
+    assert isinstance(found, FileNotFoundError)
+    assert (str(found), found.errno, found.filename) == (str(thrown), 2, name)
+
+
 @pytest.mark.parametrize("kind", ["nowhere:Broken", "builtins:int", "os:system", "", ":"])
 def test_what_is_no_exception_here_is_told_in_words(kind: str) -> None:
     error = Raised(kind, "broken").rebuild()
