@@ -26,7 +26,7 @@ QUIET = (
     "--disable-sync",
 )
 STARTS_S = 120.0
-WAIT_MS = 240_000
+WAIT_MS = 120_000
 
 
 class Lab:
