@@ -64,7 +64,10 @@ def test_the_network_ends_in_the_state_that_training_here_ends_in(
     assert there.split()[-1] == here.split()[-1]
 
 
-@pytest.fixture(scope="module", params=PROGRAMS)
+@pytest.fixture(
+    scope="module",
+    params=["digits", pytest.param("characters", marks=pytest.mark.soak)],  # that takes minutes
+)
 def executed(
     request: pytest.FixtureRequest,
     environ: dict[str, str],
