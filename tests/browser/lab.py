@@ -136,8 +136,14 @@ def page(own: str) -> Iterator[Page]:
         )
         # Tall: JupyterLab leaves out cells that are off the screen.
         made = browser.new_page(viewport={"width": 1280, "height": 1700})
-        yield Page(made, own)
-        browser.close()
+        seen = Page(made, own)
+        try:
+            yield seen
+        except BaseException:
+            seen.shot("failed")
+            raise
+        finally:
+            browser.close()
 
 
 def _use_this_python(folder: Path) -> None:

@@ -39,7 +39,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def write(path: Path, *cells: str) -> None:
     """Write a notebook of code cells."""
     made = [nbformat.v4.new_code_cell(each) for each in cells]
-    nbformat.write(nbformat.v4.new_notebook(cells=made), path)
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = nbformat.v4.new_notebook(cells=made, metadata={"kernelspec": kernel})
+    nbformat.write(notebook, path)
 
 
 def head(seen: Page) -> str:
