@@ -5,6 +5,7 @@ runs a short and a long fit, in one order and then in the reverse, so that a mac
 slower or faster favours none. The short fit gives the fixed cost, the difference of the two the
 steady cost per batch. All but stock use the same settings (threads, kernels), so that the ratios
 compare the network and nothing else; `stock_ratio` says what those settings cost against stock.
+`view_ratio` compares a fit in a notebook with its live view to the same fit without.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 STEP_MS_MIN = 20.0
 SHORT = 20
-WAYS = ("stock", "plain", "none", "default")
+WAYS = ("stock", "plain", "none", "default", "view")
 
 
 def main() -> None:
@@ -47,7 +48,7 @@ def compare(seconds: float, home: Path) -> dict[str, Any]:
         job = {"width": width, "batches": [SHORT, long], "way": way}
         rounds[way].append(timed(job, home))
         print(f"{way}: {1000 * slope(rounds[way][-1]):.2f} ms a batch", file=sys.stderr)
-    stock, plain, free, audited = (mean(rounds[way]) for way in WAYS)
+    stock, plain, free, audited, viewed = (mean(rounds[way]) for way in WAYS)
     return {
         "batches": long,
         "width": width,
@@ -55,6 +56,7 @@ def compare(seconds: float, home: Path) -> dict[str, Any]:
         "fixed_s": round(free["seconds"][0] - plain["seconds"][0], 3),
         "steady_ratio": round(slope(free) / slope(plain), 4),
         "audited_ratio": round(slope(audited) / slope(plain), 4),
+        "view_ratio": round(slope(viewed) / slope(free), 4),
         "stock_ratio": round(slope(plain) / slope(stock), 4),
         "steady_ratios": [
             round(slope(free) / slope(plain), 4)
@@ -95,11 +97,29 @@ def timed(job: dict[str, Any], home: Path | None) -> dict[str, Any]:
     environment = os.environ | {"PYTHONHASHSEED": "0", "OMP_WAIT_POLICY": "PASSIVE"}
     if home:
         environment["GENSYN_HOME"] = str(home)
+    if job["way"] == "view":
+        return job | in_notebook(job, environment)
     command = [sys.executable, "-W", "ignore", __file__, "--run", json.dumps(job)]
     done = subprocess.run(
         command, env=environment, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT
     )
     return job | json.loads(done.stdout.splitlines()[-1])
+
+
+def in_notebook(job: dict[str, Any], environment: dict[str, str]) -> dict[str, Any]:
+    """Run one way of training in a kernel of this Python and return what it measured."""
+    from nbclient import NotebookClient
+    from nbformat import v4
+
+    code = (
+        f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\nimport json, overhead\n"
+    )
+    code += f"print('MEASURED', json.dumps(overhead.run(json.loads({json.dumps(job)!r}))))"
+    notebook = v4.new_notebook(cells=[v4.new_code_cell(code)])
+    NotebookClient(notebook, timeout=None, kernel_name="python3").execute(env=environment)
+    said = "".join(each.get("text", "") for each in notebook.cells[0].outputs)
+    measured: dict[str, Any] = json.loads(said.partition("MEASURED ")[2].splitlines()[0])
+    return measured
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
@@ -130,7 +150,11 @@ def fit(job: dict[str, Any], batches: int) -> dict[str, Any]:
     from gensyn_lightning import GensynStrategy
 
     plain = job["way"] in ("plain", "stock")
-    strategy = "auto" if plain else GensynStrategy(audit=job["way"], quiet=True)
+    strategy: Any = "auto"
+    if job["way"] == "view":
+        strategy = GensynStrategy(audit="none", display=shown_view())
+    elif not plain:
+        strategy = GensynStrategy(audit=job["way"], quiet=True)
     folder = Path(tempfile.mkdtemp(prefix="gensyn-bench-fit-"))
     trainer, model, data = build(
         strategy,
@@ -150,6 +174,15 @@ def fit(job: dict[str, Any], batches: int) -> dict[str, Any]:
     seconds = time.perf_counter() - began
     network = {} if plain else measured_by(trainer)
     return {"seconds": seconds, "network": network}
+
+
+def shown_view() -> Any:
+    """Return a live view in the output of the running cell."""
+    from kernel_ext.live import LiveView
+
+    view = LiveView(lambda _: None)
+    view.show()
+    return view
 
 
 def measured_by(trainer: Any) -> dict[str, Any]:
