@@ -16,7 +16,7 @@ from typing import Any
 from gensyn_lightning.artifacts import transfer
 from gensyn_lightning.artifacts.port import ARTIFACT_BYTES_MAX
 from gensyn_lightning.artifacts.transfer import Progress, Source
-from gensyn_lightning.errors import CoordinatorUnavailable, GensynError, InvalidProof
+from gensyn_lightning.errors import CoordinatorUnavailable, GensynError, InvalidProof, Malformed
 from gensyn_lightning.identity import Identity, Signature, recover, sign_record
 from gensyn_lightning.protocol.canonical import parse_json
 from gensyn_lightning.protocol.commitment import StoreReceipt
@@ -220,5 +220,7 @@ class Client:
 
 
 def _entry(entry: jobs.EventsResponse) -> LogEntry:
-    body: dict[str, Any] = parse_json(entry.body, bytes_max=EVENT_BYTES_MAX)
+    body = parse_json(entry.body, bytes_max=EVENT_BYTES_MAX)
+    if not isinstance(body, dict):
+        raise Malformed("an entry of a job's log is no object")
     return LogEntry(entry.cursor, entry.at_ms, entry.kind, body)

@@ -12,7 +12,6 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -126,11 +125,11 @@ class GensynStrategy:
         """The name of the last fit's job, empty before one was submitted."""
         return "" if self._launcher is None else str(self._launcher.job)
 
-    def change(self, **members: Any) -> None:
-        """Change members of `options` for the fits that follow."""
-        self.options = replace(self.options, **members)
+    def use(self, options: Options) -> None:
+        """Carry the fits that follow by other options."""
+        self.options = options
         if self._launcher is not None:
-            self._launcher.options = self.options
+            self._launcher.options = options
 
     def _configure_launcher(self) -> None:
         self._launcher = launcher_class(self._flavour)(self.options)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from gensyn_lightning import config
 from gensyn_lightning.client import Client
@@ -18,40 +19,36 @@ from gensyn_lightning.report.written import OUTPUTS_BYTES_MAX
 from kernel_ext.live import LiveView
 
 
-def board_of(client: Client, job: JobId) -> Board:
-    """Return how a job stands now, from its log and from what its segments logged."""
+def board_of(client: Client, job: JobId) -> tuple[Board, int]:
+    """Return how a job stands now, by its log and what it logged, and the last entry read."""
     names = {each.node.hex(): each.name for each in client.network().nodes}
     home = Home(config.resolve().home)
     board = Board(job, jobs.most_batches(home, job), names)
     last = client.job(job).cursor
-    for entry in client.events(job):
-        board.hear(entry.at_ms, entry.kind, entry.body)
-        if entry.cursor >= last:
-            break
-    calls = (
-        call
-        for each in client.segments(job)
-        for call in parse_json(
-            client.read(each.outputs, bytes_max=OUTPUTS_BYTES_MAX), bytes_max=OUTPUTS_BYTES_MAX
-        )["calls"]
-    )
-    board.draw(logged.joined(calls))
-    return board
+    if last:
+        for entry in client.events(job):
+            board.hear(entry.at_ms, entry.kind, entry.body)
+            if entry.cursor >= last:
+                break
+    board.draw(logged.joined(_calls(client, job, board)))
+    return board, last
 
 
 class Follower:
     """A thread that shows a job in `view` until the job ends, and then calls `ended`.
 
-    Errors of the network end the following, not the job: the view then says so.
+    `is_over` says that it saw the end. Whatever else ends the thread leaves the job alone, and
+    the view says so.
     """
 
     def __init__(self, job: JobId, view: LiveView, ended: Callable[[Client], None]) -> None:
-        self.job, self._view, self._ended = job, view, ended
+        self.job, self.is_over = job, False
+        self._view, self._ended = view, ended
         self._thread = threading.Thread(target=self._run, name=f"follow {job.hex()}", daemon=True)
         self._thread.start()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until the job has ended; return whether it has."""
+        """Wait until the thread has ended; return whether it has."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -59,14 +56,28 @@ class Follower:
         try:
             with connected(config.resolve(), self._view.lost) as (client, _):
                 self._follow(client)
+                self.is_over = True
                 self._ended(client)
-        except GensynError as error:
+        except Exception as error:  # a thread has nobody to raise to
             self._view.freeze(f"no longer followed: {error}")
 
     def _follow(self, client: Client) -> None:
-        board = board_of(client, self.job)
+        board, cursor = board_of(client, self.job)
         self._view.follow(board)
         if board.is_over:
             return
-        for entry in client.events(self.job, client.job(self.job).cursor):
+        for entry in client.events(self.job, cursor):
             self._view.follow(board, board.hear(entry.at_ms, entry.kind, entry.body))
+
+
+def _calls(client: Client, job: JobId, board: Board) -> Iterator[Any]:
+    """Yield what the standing segments called loggers with; what cannot be read is said."""
+    for each in client.segments(job):
+        try:
+            data = client.read(each.outputs, bytes_max=OUTPUTS_BYTES_MAX)
+            found = parse_json(data, bytes_max=OUTPUTS_BYTES_MAX)
+            calls = found["calls"] if isinstance(found, dict) else []
+        except (GensynError, KeyError) as error:
+            board.say(f"what segment {each.commitment.task_index} logged cannot be read: {error}")
+            continue
+        yield from calls if isinstance(calls, list) else []

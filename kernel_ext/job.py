@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from gensyn_lightning import config
 from gensyn_lightning.client import Client
-from gensyn_lightning.errors import NotFound
+from gensyn_lightning.errors import CoordinatorUnavailable, InvalidTransition, NotFound
 from gensyn_lightning.launcher.outcome import Outcome
 from gensyn_lightning.protocol.job import JobId, display_id
 from gensyn_lightning.report.fetching import connected, fetch
@@ -50,8 +51,8 @@ class Job:
     def wait(self, timeout: float | None = None) -> Outcome:
         """Wait until the job has ended, at most `timeout` seconds, and bring back its model.
 
-        Raises `TimeoutError` if it has not, what the program raised, or `NotFound` where the fit
-        it came from is not known.
+        Raises `TimeoutError` if it has not, `CoordinatorUnavailable` if the network was lost, what
+        the program raised, or `NotFound` where the fit it came from is not known.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self._follower.wait(POLL_S):
@@ -78,6 +79,12 @@ class Job:
         return f"{self.name}: {self.status}"
 
     def _taken(self) -> Outcome:
+        if not self._follower.is_over:
+            raise CoordinatorUnavailable(
+                f"{self.name} is no longer followed",
+                hint=f"%gensyn_status {self.name} looks again, %gensyn_train TARGET --attach "
+                f"{self.name} brings its model back",
+            )
         if self.outcome is None:
             if self._bring_back is None:
                 raise NotFound(
@@ -93,7 +100,7 @@ class Job:
 
 def cancel(job: JobId) -> None:
     """Stop a job; one that is over already stays as it is."""
-    with connected(config.resolve()) as (client, _):
+    with connected(config.resolve()) as (client, _), contextlib.suppress(InvalidTransition):
         client.cancel(job)
 
 

@@ -8,6 +8,7 @@ says so once and is left alone.
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable
 from html import escape
@@ -25,26 +26,33 @@ CURVES_EVERY_S = 1.0
 class LiveView(Display):
     """Shows one job in the output of the cell that made it.
 
-    It is drawn by whoever tells it something, at most five times a second. `cancel` is what the
-    button does.
+    It is drawn by whoever tells it something, at most five times a second but for what happens
+    once: a line, another state. `cancel` is what the button does.
     """
 
     def __init__(self, cancel: Callable[[str], None]) -> None:
         super().__init__(None, quiet=True)
         self.board: Board | None = None
-        self._widgets = _Widgets(self._press)
+        self._widgets: _Widgets | None = None
         self._handle: Any = None
         self._cancel = cancel
         self._doing = ""
         self._lines: list[str] = []
         self._broken = False
+        self._state = ""
         self._drawn_s = self._curves_s = 0.0
+        self._lock = threading.RLock()  # the cell's thread and the one that follows
 
     def show(self) -> None:
         """Put the view into the output of the running cell."""
-        from IPython.display import display
 
-        self._handle = display(self._widgets.box, display_id=True)  # type: ignore[no-untyped-call]
+        def put() -> None:
+            from IPython.display import display
+
+            self._widgets = _Widgets(self._press)
+            self._handle = display(self._widgets.box, display_id=True)  # type: ignore[no-untyped-call]
+
+        self._safely(put)
 
     def say(self, text: str) -> None:
         """Add a line to the log."""
@@ -61,16 +69,20 @@ class LiveView(Display):
 
     def follow(self, board: Board, said: str = "") -> None:
         """Show how the job stands."""
-        if self.board is None:
-            board.lines = [*self._lines, *board.lines]
-        self.board, self._doing = board, ""
-        self._draw(always=board.is_over)
+        with self._lock:
+            if self.board is not board:
+                before = self._lines if self.board is None else self.board.lines
+                board.lines = [each for each in before if each not in board.lines] + board.lines
+            self.board, self._doing = board, ""
+            changed, self._state = board.state != self._state, board.state
+            self._draw(always=changed)
 
     def lost(self, error: GensynError) -> None:
         """Say that the network does not answer."""
         seen_ms = self.board.seen_ms if self.board else 0
-        ago = f", last seen {time.time() - seen_ms / 1000:.0f} s ago" if seen_ms else ""
-        self.update(f"reconnecting{ago}", always=True)
+        ago = max(0.0, time.time() - seen_ms / 1000)
+        said = f"reconnecting, last seen {ago:.0f} s ago" if seen_ms else "reconnecting"
+        self.update(said, always=not self._doing)
 
     def close(self) -> None:
         """Leave the view as it is."""
@@ -78,33 +90,43 @@ class LiveView(Display):
 
     def replace(self, shown: Any) -> None:
         """Put something that stays in the place of the widget, and let the widget go."""
-        if self._handle is None:
-            return
-        self._safely(lambda: self._handle.update(shown))
-        self._safely(self._widgets.box.close)
-        self._handle = None
+        with self._lock:
+            handle, widgets, self._handle = self._handle, self._widgets, None
+            if handle is None or widgets is None:
+                return
+            self._broken = False  # whatever could not be drawn before, this may be
+            self._safely(lambda: handle.update(shown))
+            self._safely(widgets.box.close)
 
     def freeze(self, note: str) -> None:
         """Put what was last seen in the place of the widget, with a word on why it stopped."""
         self.replace(Still(self.board, note, self._lines))
 
     def _press(self) -> None:
-        if self.board is not None:
+        if self.board is None:
+            self.update("no job to stop yet", always=True)
+            return
+        try:
             self._cancel(self.board.name)
+        except GensynError as error:
+            self.say(f"could not be stopped: {error}")
+        else:
             self.update("is being stopped", always=True)
 
     def _draw(self, *, always: bool) -> None:
-        now = time.monotonic()
-        if self._handle is None or (not always and now - self._drawn_s < DRAW_EVERY_S):
-            return
-        self._drawn_s = now
-        with_curves = always or now - self._curves_s >= CURVES_EVERY_S
-        if with_curves:
-            self._curves_s = now
-        self._safely(lambda: self._set(with_curves))
+        with self._lock:
+            now = time.monotonic()
+            if self._handle is None or (not always and now - self._drawn_s < DRAW_EVERY_S):
+                return
+            self._drawn_s = now
+            with_curves = always or now - self._curves_s >= CURVES_EVERY_S
+            if with_curves:
+                self._curves_s = now
+            self._safely(lambda: self._set(with_curves))
 
     def _set(self, with_curves: bool) -> None:
         widgets = self._widgets
+        assert widgets is not None
         if self.board is None:
             lines = "".join(f"<div>{escape(each)}</div>" for each in self._lines)
             widgets.set("head", f"<b>gensyn</b> {escape(self._doing)}")

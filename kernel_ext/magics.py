@@ -104,14 +104,15 @@ class GensynMagics(Magics):
             attach=flags.attach or "",
             cancels=flags.on_interrupt == "cancel",
             silent=flags.quiet,
+            live=hasattr(self.notebook, "kernel"),
         )
-        names, carried = self.notebook.user_ns, []
+        names, carried, done = self.notebook.user_ns, [], len(self.sent.outcomes)
 
         def carry(trainer: Any, fit: Callable[[], Any]) -> Any:
             carried.append(trainer)
             return self.sent.carry(trainer, fit, way)
 
-        with every_fit(carry):
+        with every_fit(carry, cell or ""):
             if cell is not None:
                 self._run(cell)
             if flags.target:
@@ -121,7 +122,11 @@ class GensynMagics(Magics):
                 raise ConfigError("nothing to train", hint="%gensyn_train MODEL, see ?")
             elif not carried:
                 target.left_by_cell(names, flags.epochs).fit()
-        got = self.sent.job(None) if flags.detach else self.sent.outcomes[-1]
+        got = (
+            self.sent.job(None)
+            if flags.detach
+            else next(iter(self.sent.outcomes[done:][-1:]), None)
+        )
         if flags.out:
             self.notebook.push({flags.out: got})
         return got if flags.detach and not flags.out else None

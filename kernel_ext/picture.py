@@ -31,7 +31,7 @@ def headline(board: Board, connection: str = "") -> str:
     """Return the job, what it is doing, how fast and for how long still."""
     parts = [board.state]
     if board.standing.epoch is not None and not board.is_over:
-        parts.append(f"epoch {board.standing.epoch:g}")
+        parts.append(f"epoch {board.standing.epoch}")
     of = f" of {board.batches_max}" if board.batches_max else ""
     parts.append(f"batch {board.batches}{of}")
     if board.rate and not board.is_over:
@@ -47,7 +47,7 @@ def segments(board: Board) -> str:
     rows = [_row(each) for _, each in sorted(board.pieces.items())]
     if not rows:
         return ""
-    at_work = ", ".join(f"{who} {what}" for who, what in sorted(board.at_work.items()))
+    at_work = ", ".join(f"{who} {what}" for who, what in board.workers)
     text = f'<div style="{_SMALL}">{escape(at_work or "nobody is at work")}</div>'
     return image(timeline(rows), describe(rows)) + text
 
@@ -72,7 +72,7 @@ def still(board: Board, note: str = "") -> str:
 def words(board: Board) -> str:
     """Return the same as a few lines of plain text."""
     lines = [f"{board.name}: {board.state}, {board.standing.line()}"]
-    lines += [f"{who} {what}" for who, what in sorted(board.at_work.items())]
+    lines += [f"{who} {what}" for who, what in board.workers]
     return "\n".join([*lines, *board.lines])
 
 

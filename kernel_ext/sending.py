@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial, wraps
 from typing import Any
@@ -13,8 +15,8 @@ from gensyn_lightning.errors import ConfigError
 from kernel_ext.target import FLAVOURS, flavour_of
 
 
-def adopt(trainer: Any, options: Mapping[str, Any]) -> Any:
-    """Give `trainer` a `GensynStrategy` with `options` and return it; its plugins stay."""
+def adopt(trainer: Any) -> Any:
+    """Give `trainer` a `GensynStrategy`, unless it has one, and return it; its plugins stay."""
     from gensyn_lightning.strategy import GensynStrategy
 
     before = trainer.strategy
@@ -27,7 +29,7 @@ def adopt(trainer: Any, options: Mapping[str, Any]) -> Any:
             f"the trainer has the strategy {type(before).__name__}",
             hint="the network trains on one device: build the trainer with devices=1",
         )
-    strategy: Any = GensynStrategy(flavour=flavour, **options)
+    strategy: Any = GensynStrategy(flavour=flavour)
     connector = trainer._accelerator_connector
     connector.strategy = connector._strategy_flag = strategy
     connector._lazy_init_strategy()  # as if the trainer had been built with it
@@ -35,11 +37,16 @@ def adopt(trainer: Any, options: Mapping[str, Any]) -> Any:
 
 
 @contextmanager
-def every_fit(around: Callable[[Any, Callable[[], Any]], Any]) -> Iterator[None]:
+def every_fit(around: Callable[[Any, Callable[[], Any]], Any], source: str = "") -> Iterator[None]:
     """Have `around(trainer, fit)` in the place of every `Trainer.fit` of the block.
 
     `fit` calls the original with the same arguments; `around` returns what the call then returns.
+    `source` is the text of what runs in the block: the packages it names are loaded before.
     """
+    for each in FLAVOURS:
+        package = each.partition(".")[0]
+        if re.search(rf"\b{package}\b", source) and importlib.util.find_spec(package):
+            importlib.import_module(each)
     classes = [sys.modules[each].Trainer for each in FLAVOURS if each in sys.modules]
     originals = [(kind, kind.fit) for kind in classes]
     for kind, original in originals:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gensyn_lightning import config
-from gensyn_lightning.errors import ConfigError
+from gensyn_lightning.errors import ConfigError, GensynError
+from gensyn_lightning.launcher import Options
 from gensyn_lightning.launcher.display import Display
 from gensyn_lightning.launcher.outcome import Outcome
 from gensyn_lightning.network import Home, jobs
 from gensyn_lightning.protocol.job import JobId
+from gensyn_lightning.strategy import GensynStrategy
 from kernel_ext.job import Job, cancel
 from kernel_ext.live import LiveView
 from kernel_ext.sending import adopt
@@ -22,13 +26,17 @@ QUIET = Display(None, quiet=True)
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How fits are carried: `options` for the strategy; `attach` names a job sent before."""
+    """How fits are carried: `options` for the strategy; `attach` names a job sent before.
+
+    `live` shows a view in the cell, `silent` shows nothing; neither is for a terminal.
+    """
 
     options: Mapping[str, Any]
     detach: bool = False
     attach: str = ""
     cancels: bool = False
     silent: bool = False
+    live: bool = True
 
 
 @dataclass(slots=True)
@@ -44,23 +52,26 @@ class Sent:
         A fit that is left to the network becomes a job here; unless that was asked for it is
         `Told`, so that nothing goes on as if it had been trained.
         """
-        strategy = adopt(trainer, way.options)
+        strategy = adopt(trainer)
         view = LiveView(lambda name: cancel(find(name)))
-        how = {"detach": way.detach, "attach": way.attach, "lets_go": not way.cancels}
-        strategy.change(display=QUIET if way.silent else view, **how)
-        if not way.silent:
+        if way.live and not way.silent:
             view.show()
-        try:
-            done = fit()
-        except BaseException as error:
-            view.freeze(f"{type(error).__name__}: {error}")
-            raise
+        shown = view if way.live else None
+        given = GensynStrategy(flavour=strategy._flavour, **way.options).options
+        options = replace(
+            strategy.options.under(given),
+            display=QUIET if way.silent else shown,
+            detach=way.detach,
+            attach=way.attach,
+            lets_go=not way.cancels,
+        )
+        done = self._fit(strategy, fit, options, view)
         if strategy.outcome is not None:
             self.outcomes.append(strategy.outcome)
             if not way.silent:
-                view.replace(ReportView(strategy.outcome.report))
+                _show_report(strategy.outcome, view if way.live else None)
             return done
-        self._leave(strategy, fit, view)
+        self._leave(strategy, fit, options, view)
         if not way.detach:
             raise Told(
                 f"{strategy.job} goes on without this cell "
@@ -68,12 +79,38 @@ class Sent:
             )
         return done
 
-    def _leave(self, strategy: Any, fit: Callable[[], Any], view: LiveView) -> None:
+    def _fit(self, strategy: Any, fit: Callable[[], Any], options: Options, view: LiveView) -> Any:
+        """Call a fit under other options than the strategy's own, for this once."""
+        own = strategy.options
+        strategy.use(options)
+        try:
+            return fit()
+        except (KeyboardInterrupt, SystemExit):
+            # Lightning has silenced Ctrl-C and asked the process to end.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            name = strategy.job
+            view.freeze("interrupted")
+            if strategy.outcome is not None:
+                self.outcomes.append(strategy.outcome)
+            raise Told(
+                f"interrupted: {name} is stopped, %gensyn_report {name} says what was accepted"
+                if name
+                else "interrupted before anything was sent"
+            ) from None
+        except BaseException as error:
+            view.freeze(f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            strategy.use(own)
+
+    def _leave(
+        self, strategy: Any, fit: Callable[[], Any], options: Options, view: LiveView
+    ) -> None:
         """Make a job of a fit that was left to the network."""
 
         def bring_back() -> Outcome:
-            strategy.change(display=QUIET, detach=False, attach=name, lets_go=True)
-            fit()
+            back = replace(options, display=QUIET, detach=False, attach=name, lets_go=True)
+            self._fit(strategy, fit, back, view)
             if strategy.outcome is None:
                 raise Told(f"{name} was interrupted before its model was here")
             self.outcomes.append(strategy.outcome)
@@ -81,6 +118,7 @@ class Sent:
             return outcome
 
         name = strategy.job
+        self.jobs.pop(name, None)
         self.jobs[name] = Job(find(name), view, bring_back)
 
     def job(self, name: str | None) -> Job:
@@ -94,6 +132,21 @@ class Sent:
                 said, hint=f"%gensyn_train TARGET --attach {name or 'JOB'} brings back a model"
             )
         return found
+
+
+def _show_report(outcome: Outcome, view: LiveView | None) -> None:
+    """Show the report of a fit that is over; that it cannot be shown does not undo the fit."""
+    try:
+        shown = ReportView(outcome.report)
+    except (GensynError, OSError) as error:
+        print(f"gensyn: {outcome.report} cannot be shown: {error}", file=sys.stderr)
+        if view is not None:
+            view.freeze(outcome.statement)
+        return
+    if view is not None:
+        view.replace(shown)
+    else:
+        print(shown)
 
 
 def find(name: str) -> JobId:

@@ -52,7 +52,7 @@ def watch(name: str) -> None:
 
     job = find(name)
     with connected(config.resolve()) as (client, _):
-        board = board_of(client, job)
+        board, _ = board_of(client, job)
     if board.is_over:
         shown = Still(board, f"%gensyn_report {name} shows its report")
         display(shown)  # type: ignore[no-untyped-call]

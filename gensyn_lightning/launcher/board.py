@@ -11,14 +11,15 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
-from gensyn_lightning.launcher.standing import LOST, Standing
+from gensyn_lightning.launcher.standing import LOST, NAME_CHARS_MAX, Standing
 from gensyn_lightning.protocol.job import JobId, display_id
+from gensyn_lightning.report.finding import printable
 from gensyn_lightning.wire.jobs import PROGRESS
 
 SERIES_MAX = 8
 POINTS_MAX = 2000
 LINES_MAX = 20
-NAME_CHARS_MAX = 40
+LINE_CHARS_MAX = 500
 
 
 class Stage(Enum):
@@ -49,7 +50,7 @@ class Board:
     """What a live view shows of one job.
 
     `batches_max` is how many training batches the fit has at most, 0 if that is unknown, `names`
-    how people call the nodes, by account in hexadecimal.
+    how people call the nodes, by account in hexadecimal, as `at_work` names them.
     """
 
     job: JobId
@@ -61,7 +62,6 @@ class Board:
     at_work: dict[str, str] = field(default_factory=dict)
     series: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
-    receipt: str = ""
     began_ms: int = 0
     seen_ms: int = 0
 
@@ -94,29 +94,49 @@ class Board:
         return self.state in {"done", "stopped"}
 
     def hear(self, at_ms: int, kind: str, body: Mapping[str, Any]) -> str:
-        """Take in an entry of the log or progress; return what is worth saying at once."""
+        """Take in an entry of the log or progress; return what is worth saying at once.
+
+        An entry that makes no sense is said and left out: it comes off the network, and a job is
+        not lost by what a view cannot show.
+        """
         self.seen_ms = max(self.seen_ms, at_ms)
+        try:
+            said = self._hear(at_ms, kind, body)
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+            said = f"an entry of the log cannot be read ({kind}: {error!r})"
+        if said:
+            self.say(said)
+        return said
+
+    def _hear(self, at_ms: int, kind: str, body: Mapping[str, Any]) -> str:
         if kind == PROGRESS:
             self.standing.progress(body)
             self._measure(body)
             return ""
         said = self.standing.hear(kind, body)
-        if said:
-            self.say(said)
         self._advance(at_ms, kind, body)
         return said
 
     def say(self, text: str) -> None:
         """Add a line to the tail of the log."""
-        self.lines = [*self.lines, text][-LINES_MAX:]
+        self.lines = [*self.lines, printable(text, chars_max=LINE_CHARS_MAX)][-LINES_MAX:]
 
     def draw(self, series: Mapping[str, list[tuple[int, float]]]) -> None:
         """Put whole curves in place of what progress has told of them."""
-        self.series = {name: thin(points) for name, points in list(series.items())[:SERIES_MAX]}
+        self.series = {
+            printable(name, chars_max=NAME_CHARS_MAX): thin(points)
+            for name, points in list(series.items())[:SERIES_MAX]
+        }
 
     def called(self, account: str) -> str:
         """Return what people call a node."""
-        return self.names.get(account) or f"{account[:6]}…" if account else "nobody"
+        name = printable(self.names.get(account, ""), chars_max=NAME_CHARS_MAX)
+        return name or (f"{account[:6]}…" if account else "nobody")
+
+    @property
+    def workers(self) -> list[tuple[str, str]]:
+        """Who is at work on what, in the words people see."""
+        return [(self.called(account), work) for account, work in sorted(self.at_work.items())]
 
     def _advance(self, at_ms: int, kind: str, body: Mapping[str, Any]) -> None:
         match kind:
@@ -128,7 +148,6 @@ class Board:
                 self.state = "is being paid for"
             case "settled":
                 self._end("done")
-                self.receipt = f"0x{body['tx']}"
             case "stopped":
                 self.state = "is being stopped"
             case "refunded":
@@ -145,7 +164,8 @@ class Board:
         index = int(body.get("index", 0))
         match kind:
             case "leased":
-                self.state = "training"
+                if self.state != "is being stopped":
+                    self.state = "training"
                 self.began_ms = self.began_ms or at_ms
                 self._sit_down(body["solver"], f"trains segment {index}")
                 self._put(Piece(index, Stage.TRAINING, self.called(body["solver"])))
@@ -157,7 +177,9 @@ class Board:
                 self._turn(index, Stage.SAME_BITS if again else Stage.ACCEPTED)
             case "voided":
                 first = int(body["first_index"])
-                self.pieces = {at: each for at, each in self.pieces.items() if at < first}
+                for lost in [at for at in self.pieces if at >= first]:
+                    self._stand_up(f"trains segment {lost}")
+                    del self.pieces[lost]
             case _ if kind in LOST:
                 self._stand_up(f"trains segment {index}")
                 self._turn(index, Stage.LOST)
@@ -187,7 +209,7 @@ class Board:
         self.pieces[piece.index] = piece
 
     def _sit_down(self, account: str, work: str) -> None:
-        self.at_work[self.called(account)] = work
+        self.at_work[account] = work
 
     def _stand_up(self, work: str) -> None:
         self.at_work = {who: what for who, what in self.at_work.items() if what != work}
@@ -201,10 +223,9 @@ class Board:
         for name, value in self.standing.metrics.items():
             if name not in self.series and len(self.series) >= SERIES_MAX:
                 continue
-            points = self.series.setdefault(name[:NAME_CHARS_MAX], [])
-            if not points or at > points[-1][0]:
-                points.append((at, value))
-                self.series[name[:NAME_CHARS_MAX]] = thin(points)
+            # What was lost is trained again, from an earlier step on.
+            before = [point for point in self.series.get(name, []) if point[0] < at]
+            self.series[name] = thin([*before, (at, value)])
 
 
 def thin(points: list[tuple[int, float]]) -> list[tuple[int, float]]:

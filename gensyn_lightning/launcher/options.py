@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,3 +29,13 @@ class Options:
     attach: str = ""
     lets_go: bool = False
     display: Display | None = None
+
+    def under(self, other: Options) -> Options:
+        """Return these with the settings and the report's place that `other` names instead."""
+        said = {name: value for name, value in other.settings.items() if value is not None}
+        return replace(
+            self,
+            settings={**self.settings, **said},
+            verifiers=other.verifiers if other.verifiers > 1 else self.verifiers,
+            report=other.report or self.report,
+        )

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-METRICS_SHOWN = 3
+from gensyn_lightning.protocol.canonical import SAFE_INTEGER_MAX
+from gensyn_lightning.report.finding import printable
+
+METRICS_SHOWN, METRICS_MAX = 3, 32
+NAME_CHARS_MAX, REASON_CHARS_MAX = 40, 500
+NUMBER_MAX = 2.0**1000
 LOST = frozenset({"refuted", "leaseexpired", "nodefailed", "saltwithheld"})
 
 
@@ -48,7 +54,7 @@ class Standing:
                 return f"segment {index}: arbitration says {str(body['outcome']).lower()}"
             case _ if kind in LOST:
                 self._lose(index)
-                self.trouble = str(body.get("reason") or kind)
+                self.trouble = printable(str(body.get("reason") or kind)[:REASON_CHARS_MAX])
                 return f"segment {index} is trained again: {self.trouble}"
         return ""
 
@@ -58,16 +64,17 @@ class Standing:
         said = shown.get("said") if isinstance(shown, Mapping) else None
         if not isinstance(said, Mapping):
             return
-        self._batches_now = _number(said.get("batch"), self._batches_now)
-        self.step = int(_number(said.get("step"), self.step))
-        self.epoch = _number(said.get("epoch"), self.epoch)
+        self._batches_now = _count(said.get("batch"), self._batches_now)
+        self.step = _count(said.get("step"), self.step)
+        if _number(said.get("epoch"), None) is not None:
+            self.epoch = _count(said["epoch"], 0)
         spent = (_number(said.get("seconds"), 0.0), _number(said.get("hash_seconds"), 0.0))
-        self._effort[_number(body["solve"].get("index"), 0)] = spent
+        self._effort[_count(body["solve"].get("index"), 0)] = spent
         metrics = said.get("metrics")
         if isinstance(metrics, Mapping):
             self.metrics = {
-                str(name): value
-                for name, each in metrics.items()
+                printable(str(name))[:NAME_CHARS_MAX]: value
+                for name, each in list(metrics.items())[:METRICS_MAX]
                 if (value := _number(each, None)) is not None
             }
 
@@ -99,6 +106,7 @@ class Standing:
     def _lose(self, first: int) -> None:
         """Forget a segment and everything built on it."""
         self._committed = {k: v for k, v in self._committed.items() if k < first}
+        self._batches_now = 0
         self._recount()
 
     def _recount(self) -> None:
@@ -108,13 +116,23 @@ class Standing:
 
 
 def _number(said: Any, otherwise: Any) -> Any:
-    """Return a number that came as one or as text, since progress travels without floats."""
-    if isinstance(said, str):
-        try:
-            return float(said)
-        except ValueError:
-            return otherwise
-    return said if isinstance(said, int | float) else otherwise
+    """Return a number that came as one or as text, since progress travels without floats.
+
+    Anything else, or what is not finite, is `otherwise`.
+    """
+    try:
+        found = float(said) if isinstance(said, str | int | float) else math.nan
+    except (ValueError, OverflowError):
+        return otherwise
+    if not abs(found) <= NUMBER_MAX:
+        return otherwise
+    return said if isinstance(said, int) else found
+
+
+def _count(said: Any, otherwise: int) -> int:
+    """Return a number as a count, unless it is no number or beyond counting."""
+    found = int(_number(said, otherwise))
+    return found if 0 <= found <= SAFE_INTEGER_MAX else otherwise
 
 
 def _verdict(kind: str, index: int, body: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from gensyn_lightning import config as settings
 from gensyn_lightning.client import Client
-from gensyn_lightning.errors import InvalidTransition, NetworkError, NotReplayable
+from gensyn_lightning.errors import InvalidTransition, NetworkError, NotFound, NotReplayable
 from gensyn_lightning.launcher import terms
 from gensyn_lightning.launcher.board import Board
 from gensyn_lightning.launcher.collecting import Collector
@@ -80,7 +80,7 @@ class Submission:
             back = Return(self.trainer, function, args, kwargs, captured)
             with reach(self.config, self.display.say, self.display.lost) as network:
                 if self.options.attach:
-                    job = self._attach(network)
+                    job = self._attach(network, captured)
                 else:
                     job = self._send(network, captured, folder, back)
                 self._see_through(network, job, folder, back)
@@ -98,11 +98,15 @@ class Submission:
         if self._cancel is not None:
             self._cancel()
 
-    def _attach(self, network: Reach) -> Job:
+    def _attach(self, network: Reach, captured: Captured) -> Job:
         """Return the job to follow, which was submitted before."""
         name = jobs.find(Home(self.config.home), self.options.attach)
         job = network.client.job(name).job
         self.board = self._board(network, job, jobs.most_batches(Home(self.config.home), name))
+        if job.program != captured.manifest_digest:
+            self.display.say(
+                f"{self.board.name} was sent from elsewhere; its model comes back here"
+            )
         return job
 
     def _send(self, network: Reach, captured: Captured, folder: Path, back: Return) -> Job:
@@ -114,10 +118,7 @@ class Submission:
         if tried.result.outcome is CommitmentOutcome.RAISED:
             self._give_up(tried, back)
         self._moved += handing_over.send(self.display.moved("sending"))
-        job = self._submit(network, captured, tried)
-        most = 0 if self.board is None else self.board.batches_max
-        jobs.remember(Home(self.config.home), job_id(job), most)
-        return job
+        return self._submit(network, captured, tried)
 
     def _see_through(self, network: Reach, job: Job, folder: Path, back: Return) -> None:
         """Follow the job to its end and bring back what came of it, unless it is let go."""
@@ -191,8 +192,15 @@ class Submission:
             parameters=parameters,
         )
         self.board = self._board(network, job, batches)
-        network.client.submit(job, list(captured.artifacts))
-        network.ledger.deposit(network.account, job)
+        name = job_id(job)
+        jobs.remember(Home(self.config.home), name, batches)
+        try:
+            network.client.submit(job, list(captured.artifacts))
+            network.ledger.deposit(network.account, job)
+        except KeyboardInterrupt:
+            with contextlib.suppress(NotFound):
+                _cancel(network.client, name)
+            raise
         self.display.say(f"{display_id(job_id(job))} submitted: {terms.said(job)}")
         return job
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from html import escape
+
+from gensyn_lightning.report.finding import printable
 
 Points = Sequence[tuple[int, float]]
 
@@ -22,16 +23,19 @@ DASHES = ("", "7 3", "2 3", "9 3 2 3")
 WIDTH, HEIGHT = 760, 190
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 44
 NAME_CHARS_MAX = 24
+VALUE_MAX = 1e300
 LEGEND_PER_ROW = 4
 
 
 def plot(series: Mapping[str, Points], checkpoints: Sequence[int] = ()) -> str:
     """Return an SVG document of at most eight curves over the optimizer step.
 
-    Values that are not finite are left out. `checkpoints` are steps after which a checkpoint
-    was written; each is a mark on the axis.
+    Values that are not finite, or so large that their differences are not, are left out.
+    `checkpoints` are steps after which a checkpoint was written; each is a mark on the axis.
     """
-    shown = {name: kept for name, points in series.items() if (kept := _finite(points))}
+    shown = {
+        printable(name): kept for name, points in series.items() if (kept := _drawable(points))
+    }
     shown = dict(list(shown.items())[: len(LINE_COLOURS)])
     described = escape(describe(shown))
     if not shown:
@@ -49,7 +53,7 @@ def plot(series: Mapping[str, Points], checkpoints: Sequence[int] = ()) -> str:
 def describe(series: Mapping[str, Points]) -> str:
     """Return what the picture shows, in words: where every curve begins and ends."""
     parts = [
-        f"{name} from {points[0][1]:.4g} to {points[-1][1]:.4g}"
+        f"{printable(name)} from {points[0][1]:.4g} to {points[-1][1]:.4g}"
         for name, points in series.items()
         if points
     ]
@@ -113,8 +117,8 @@ def _mark(frame: _Frame, step: int) -> str:
     )
 
 
-def _finite(points: Points) -> list[tuple[int, float]]:
-    return [(x, y) for x, y in points if math.isfinite(y)]
+def _drawable(points: Points) -> list[tuple[int, float]]:
+    return [(x, y) for x, y in points if abs(y) <= VALUE_MAX]
 
 
 def _document(described: str, content: str) -> str:

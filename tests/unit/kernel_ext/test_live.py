@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -36,6 +37,11 @@ class Handle:
         self.shown.append(value)
 
 
+def html(view: LiveView) -> dict[str, Any]:
+    assert view._widgets is not None
+    return view._widgets._html
+
+
 @pytest.fixture
 def view(monkeypatch: pytest.MonkeyPatch) -> LiveView:
     monkeypatch.setattr("IPython.display.display", lambda *_, **__: Handle())
@@ -49,12 +55,14 @@ def test_the_view_moves_with_the_job(view: LiveView) -> None:
     view.say("a network is started")
     view.follow(board)
     view.close()
-    values = {name: each.value for name, each in view._widgets._html.items()}
+    values = {name: each.value for name, each in html(view).items()}
     assert (
         "training · epoch 1 · batch 12 of 40 · 2.0 a second · 14 s left at most" in values["head"]
     )
     assert "a network is started" in values["log"]
-    assert (view._widgets._bar.value, view._widgets._bar.max) == (12, 40)
+    widgets = view._widgets
+    assert widgets is not None
+    assert (widgets._bar.value, widgets._bar.max) == (12, 40)
     assert "data:image/svg+xml" in values["curves"]
     assert HOSTILE not in "".join(values.values())
 
@@ -62,7 +70,7 @@ def test_the_view_moves_with_the_job(view: LiveView) -> None:
 def test_a_network_that_does_not_answer_is_said(view: LiveView) -> None:
     view.follow(running())
     view.lost(CoordinatorUnavailable("nobody answers"))
-    assert "reconnecting, last seen" in view._widgets._html["head"].value
+    assert "reconnecting, last seen" in html(view)["head"].value
 
 
 def test_the_button_stops_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,6 +79,7 @@ def test_the_button_stops_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
     view = LiveView(stopped.append)
     view.show()
     view.follow(running())
+    assert view._widgets is not None
     view._widgets.box.children[1].children[1].click()
     assert stopped == [running().name]
 
@@ -95,6 +104,28 @@ def test_a_view_that_breaks_is_left_alone_and_says_so(
     view.follow(running())
     view.update("more", always=True)
     assert capsys.readouterr().err.count("the view cannot be drawn, the job goes on") == 1
+    handle = view._handle
+    view.replace("the report")
+    assert handle.shown == ["the report"]
+
+
+def test_without_widgets_the_job_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    view = LiveView(lambda _: None)
+    view.show()
+    view.follow(running())
+    view.freeze("over")
+    assert "the view cannot be drawn" in capsys.readouterr().err
+
+
+def test_another_state_is_shown_at_once(view: LiveView) -> None:
+    board = Board(JobId(Digest(b"\1" * 32)))
+    for at, kind in enumerate(("submitted", "escrowed")):
+        board.hear(at, kind, {})
+        view.follow(board)
+    assert "waits for a machine" in html(view)["head"].value
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from gensyn_lightning.launcher import board
 from gensyn_lightning.launcher.board import Board, Stage
 from gensyn_lightning.protocol.digest import Digest
@@ -44,7 +46,7 @@ def test_a_segment_goes_from_training_to_the_same_bits() -> None:
         ("accepted", {"index": 0, "replayed": 1}),
     ):
         hear(shown, entry)
-        seen.append((shown.pieces[0].stage, dict(shown.at_work)))
+        seen.append((shown.pieces[0].stage, dict(shown.workers)))
     assert seen == [
         (Stage.TRAINING, {"solver-0": "trains segment 0"}),
         (Stage.HANDED_IN, {}),
@@ -86,12 +88,11 @@ def test_rate_and_time_left_follow_the_log() -> None:
     assert shown.left_s == 15.0
 
 
-def test_a_job_that_is_over_has_its_receipt_and_nobody_at_work() -> None:
+def test_a_job_that_is_over_has_nobody_at_work() -> None:
     shown = new()
     hear(shown, LEASED, ("settled", {"tx": "12" * 32, "block": 3}))
     assert shown.is_over
     assert shown.state == "done"
-    assert shown.receipt == "0x" + "12" * 32
     assert shown.at_work == {}
 
 
@@ -103,6 +104,48 @@ def test_progress_becomes_points_of_curves() -> None:
     shown.hear(3, "progress", {"check": {"said": 4}})
     assert shown.series == {"loss": [(1, 1.0), (2, 0.5)]}
     assert shown.lines == []
+
+
+def test_what_is_trained_again_is_drawn_again() -> None:
+    shown = new()
+    for step, loss in ((1, 4.0), (2, 99.0), (3, 99.0), (2, 3.0)):
+        said = {"step": step, "metrics": {"loss": f"{loss}"}}
+        shown.hear(step, "progress", {"solve": {"index": 0, "said": said}})
+    assert shown.series == {"loss": [(1, 4.0), (2, 3.0)]}
+
+
+HOSTILE = ("nan", "inf", "1e300", -1, [], {}, None, "x", 2**70, True)
+
+
+@pytest.mark.parametrize("said", HOSTILE)
+def test_no_number_of_a_runner_ends_the_following(said: Any) -> None:
+    shown = new(40)
+    told = dict.fromkeys(("batch", "step", "epoch", "seconds", "hash_seconds"), said)
+    told["metrics"] = {"loss": said, "evil\x1b[2J\x08": "1"}
+    shown.hear(1, "progress", {"solve": {"index": said, "said": told}})
+    assert shown.hear(2, "progress", {"solve": said}) == ""
+    assert 0 <= shown.batches < 2**53
+    assert all(name.isprintable() for name in shown.series)
+    assert shown.standing.line().isprintable()
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("leased", {"index": 0}),
+        ("leased", {"index": None, "solver": 5}),
+        ("committed", {"index": "x"}),
+        ("committed", {"index": 0}),
+        ("drawn", {"index": 0}),
+        ("voided", {}),
+        ("accepted", {"index": 0, "replayed": "many"}),
+    ],
+)
+def test_an_entry_that_makes_no_sense_is_said_and_left_out(kind: str, body: dict[str, Any]) -> None:
+    shown = new()
+    assert "cannot be read" in shown.hear(1, kind, body)
+    hear(shown, LEASED, COMMITTED)
+    assert stages(shown) == {0: Stage.HANDED_IN}
 
 
 def test_long_curves_keep_their_end() -> None:

@@ -26,8 +26,14 @@ def test_the_picture_says_what_it_shows() -> None:
     assert Xml.fromstring(plot({})).get("aria-label") == "nothing logged"
 
 
+def test_names_and_numbers_of_strangers_leave_a_picture_that_can_be_read() -> None:
+    drawn = Xml.fromstring(plot({"a\x08\x1bb": [(1, 1e308), (2, -1e308), (3, 1.0)]}))
+    [line] = drawn.findall(f"{SVG}polyline")
+    assert "nan" not in line.get("points", "")
+
+
 def test_a_curve_of_one_value_has_a_place() -> None:
-    for value in (0.0, -3.0, 1e30):
+    for value in (0.0, -3.0, 1e300):
         places = Xml.fromstring(plot({"flat": [(4, value), (4, value)]}))
         [line] = places.findall(f"{SVG}polyline")
         assert all(
