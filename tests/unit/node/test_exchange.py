@@ -21,6 +21,7 @@ RESULT = SegmentResult(
     "native:0",
     1.5,
     0.1,
+    40,
 )
 
 
