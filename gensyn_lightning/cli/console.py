@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gensyn_lightning.cli.failure import Failure
+from gensyn_lightning.report.finding import printable
 
 
 def people() -> Console:
@@ -54,4 +55,4 @@ def wants_json() -> bool:
 
 
 def _plain(cell: str) -> str:
-    return cell.replace("[", "\\[")
+    return printable(cell).replace("[", "\\[")

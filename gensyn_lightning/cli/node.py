@@ -18,6 +18,7 @@ from gensyn_lightning.cli.console import emit, say, show
 from gensyn_lightning.cli.failure import FAILED, INTERRUPTED
 from gensyn_lightning.errors import ConfigError, NetworkError, NotFound, SandboxError, TimedOut
 from gensyn_lightning.network import Home, Network, NetworkInfo
+from gensyn_lightning.network.home import LEAVE
 
 NODE_SCHEMA, LIST_SCHEMA = "gensyn-node/1", "gensyn-nodes/1"
 ROLES = {"solver": "solve", "verifier": "verify"}
@@ -54,6 +55,7 @@ def start(
     home = Home(Path(info.home))
     chosen = name or _new_name(home, info, roles)
     _check_name(chosen, home, info)
+    (home.data(chosen) / LEAVE).unlink(missing_ok=True)  # that was asked of the one before
     process = _run(home, info, chosen, ",".join(ROLES[each] for each in roles))
     try:
         _await_start(process, home.data(chosen))
@@ -165,13 +167,18 @@ def _new_name(home: Home, info: NetworkInfo, roles: list[str]) -> str:
 
 
 def _check_name(name: str, home: Home, info: NetworkInfo) -> None:
-    plain = name.replace("-", "").replace("_", "")
-    if not (plain.isascii() and plain.isalnum() and len(name) <= _NAME_CHARS_MAX):
+    if not _is_name(name):
         raise ConfigError(f"{name!r} is no name", hint="use letters, digits, - and _")
     from gensyn_lightning.node import presence
 
     if name in info.processes or presence.look(home.data(name)) is not None:
         raise ConfigError(f"{name} runs in this network", hint="choose another --name")
+
+
+def _is_name(name: str) -> bool:
+    """Whether a node's name may become the name of a file."""
+    plain = name.replace("-", "").replace("_", "")
+    return plain.isascii() and plain.isalnum() and len(name) <= _NAME_CHARS_MAX
 
 
 def _run(home: Home, info: NetworkInfo, name: str, roles: str) -> subprocess.Popen[bytes]:
@@ -269,7 +276,7 @@ def _is_own(home: Home, name: str, account: str) -> bool:
     """Whether a node that calls itself so has its key in this home: names are its own word."""
     from gensyn_lightning.identity import open_account
 
-    if "/" in name or not (home.keys / f"{name}.json").is_file():
+    if not _is_name(name) or not (home.keys / f"{name}.json").is_file():
         return False
     return open_account(home.keys, name).address.hex() == account
 

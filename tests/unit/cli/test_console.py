@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from gensyn_lightning import cli
-from gensyn_lightning.cli.console import complain, emit
+from gensyn_lightning.cli.console import complain, emit, show
 from gensyn_lightning.cli.failure import CODES as OURS
 from gensyn_lightning.cli.failure import CRASHED, MISUSED, STOPPED, Failure
 
@@ -59,3 +59,8 @@ def test_a_complaint_is_one_line_whatever_it_quotes(capsys: pytest.CaptureFixtur
     printed = capsys.readouterr()
     assert printed.err == "error: two lines [red] - do that\n"
     assert printed.out == ""
+
+
+def test_a_stranger_s_name_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    show("", ("node",), [("evil\x1b[2J[red]",)])
+    assert "\x1b" not in capsys.readouterr().err
