@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from gensyn_lightning import config
-from gensyn_lightning.errors import ConfigError, CoordinatorUnavailable
+from gensyn_lightning.client import Client
+from gensyn_lightning.errors import ConfigError, CoordinatorUnavailable, NotFound
 from gensyn_lightning.network import Home, jobs
-from gensyn_lightning.protocol.job import display_id
+from gensyn_lightning.protocol.job import JobId, display_id
 
 JOBS_SHOWN = 20
 
@@ -25,19 +26,25 @@ def lines(outcomes: Sequence[Any]) -> Iterator[str]:
         with connected(settings) as (client, info):
             yield f"network: {info.coordinator}, {len(client.network().nodes)} nodes"
             for job in known:
-                found = client.job(job)
-                verdict = verdicts.get(job)
-                yield (
-                    f"{display_id(job)}: {found.state.name.lower()}"
-                    f"{f' ({found.reason.name.lower()})' if found.reason else ''},"
-                    f" {found.accepted} of {found.segments} segments accepted,"
-                    f" {found.replayed} run again{f', {verdict}' if verdict else ''}"
-                )
+                yield _line(client, job, verdicts.get(job))
     except (ConfigError, CoordinatorUnavailable) as error:
         yield f"network: {error}"
         yield from (f"{display_id(job)}: {verdicts.get(job, 'unknown')}" for job in known)
     if not known:
         yield "no jobs yet: %gensyn_train MODEL"
+
+
+def _line(client: Client, job: JobId, verdict: str | None) -> str:
+    try:
+        found = client.job(job)
+    except NotFound:
+        return f"{display_id(job)}: not known to this network"
+    return (
+        f"{display_id(job)}: {found.state.name.lower()}"
+        f"{f' ({found.reason.name.lower()})' if found.reason else ''},"
+        f" {found.accepted} of {found.segments} segments accepted,"
+        f" {found.replayed} run again{f', {verdict}' if verdict else ''}"
+    )
 
 
 def watch(name: str) -> None:

@@ -103,7 +103,6 @@ def _read_cold(work: Path, settings: Path, home: Path, name: str) -> None:
         widths = pictures.evaluate_all("all => all.map(each => each.naturalWidth)")
         assert all(width > 0 for width in widths)
         assert seen.page.get_by_text("Error displaying widget").count() == 0
-        seen.shot(f"3-{name}")
         quiet(seen)
 
 
@@ -135,7 +134,11 @@ def test_a_job_is_stopped_left_and_taken_back_after_a_restart(place: Path) -> No
 
 
 def _take_back(seen: Page, server: Lab, program: str, name: str) -> None:
-    """In a new kernel: look at the job, then bring its model back."""
+    """After a restart, in a new kernel: look at the job, then bring its model back."""
+    seen.page.evaluate(
+        "() => window.jupyterapp.shell.currentWidget.context.sessionContext.restartKernel()"
+    )
+    seen.kernel_ready()
     write(
         server.folder / "back.ipynb",
         program,
