@@ -50,7 +50,7 @@ hardware: $(BUILT)  ## a hundred steps of every program on every kind of machine
 
 docs: $(BUILT)  ## state diagrams from the tables, the notebooks executed anew
 	$(PY) docs/diagrams.py
-	PYTHONWARNINGS=ignore::FutureWarning $(PY) -m jupyter execute --inplace notebooks/digits.ipynb notebooks/characters.ipynb
+	PYTHONWARNINGS=ignore::FutureWarning $(PY) docs/notebooks.py
 
 wheels: $(READY)  ## wheels in dist/, each with every kernel library of its architecture, or none at all
 	$(PY) -m pip install --quiet ziglang==0.15.1
