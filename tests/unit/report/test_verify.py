@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from gensyn_lightning.errors import GensynError
+from gensyn_lightning.protocol import merkle
 from gensyn_lightning.protocol.canonical import json_bytes
 from gensyn_lightning.report.build import build
 from gensyn_lightning.report.dsse import signature
@@ -264,8 +265,12 @@ def another_draw(records: dict[str, Any]) -> None:
 
 
 def another_roster(records: dict[str, Any]) -> None:
+    """Name a roster that the verifier does not stand on."""
     row = attempt(records, 2)["audits"][0]
-    row["roster"] = attempt(records, 2)["roster"]
+    left = [each for each in records["rosters"][row["roster"]] if each != row["verifier"]]
+    assert len(left) + 1 == len(records["rosters"][row["roster"]])
+    row["roster"] = merkle.root([bytes.fromhex(each) for each in left]).hex()
+    records["rosters"][row["roster"]] = left
 
 
 def another_block(records: dict[str, Any]) -> None:

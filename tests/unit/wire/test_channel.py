@@ -7,6 +7,7 @@ import pytest
 
 from gensyn_lightning.errors import (
     CoordinatorUnavailable,
+    GensynError,
     LeaseLost,
     Malformed,
     Unauthenticated,
@@ -168,7 +169,8 @@ def test_a_server_that_changes_its_epoch_for_ever_wears_patience_out(
 
 
 def test_pauses_grow_and_progress_shortens_them() -> None:
-    retry = Retry(600, threading.Event())
+    noticed: list[GensynError] = []
+    retry = Retry(600, threading.Event(), noticed.append)
     pauses = []
     for _ in range(12):
         pauses.append(retry._pause_s())
@@ -179,3 +181,6 @@ def test_pauses_grow_and_progress_shortens_them() -> None:
     assert all(0.5 <= each <= 1.0 for each in pauses[8:])
     retry.reset()
     assert retry._pause_s() == 0
+    failure = CoordinatorUnavailable("nobody answers")
+    retry.after(failure)
+    assert noticed == [failure]
