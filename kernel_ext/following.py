@@ -11,15 +11,18 @@ from gensyn_lightning.client import Client
 from gensyn_lightning.errors import GensynError
 from gensyn_lightning.launcher.board import Board
 from gensyn_lightning.network import Home, jobs
+from gensyn_lightning.network.connection import connected
 from gensyn_lightning.protocol.canonical import parse_json
 from gensyn_lightning.protocol.job import JobId
 from gensyn_lightning.report import logged
-from gensyn_lightning.report.fetching import connected
 from gensyn_lightning.report.written import OUTPUTS_BYTES_MAX
+from gensyn_lightning.wire.channel import PATIENCE_S
 from kernel_ext.live import LiveView
 
+Seen = tuple[Board, int]  # how a job stands, and the last entry of its log that says so
 
-def board_of(client: Client, job: JobId) -> tuple[Board, int]:
+
+def board_of(client: Client, job: JobId) -> Seen:
     """Return how a job stands now, by its log and what it logged, and the last entry read."""
     names = {each.node.hex(): each.name for each in client.network().nodes}
     home = Home(config.resolve().home)
@@ -41,9 +44,15 @@ class Follower:
     the view says so.
     """
 
-    def __init__(self, job: JobId, view: LiveView, ended: Callable[[Client], None]) -> None:
+    def __init__(
+        self,
+        job: JobId,
+        view: LiveView,
+        ended: Callable[[Client], None],
+        seen: Seen | None = None,
+    ) -> None:
         self.job, self.is_over = job, False
-        self._view, self._ended = view, ended
+        self._view, self._ended, self._seen = view, ended, seen
         self._thread = threading.Thread(target=self._run, name=f"follow {job.hex()}", daemon=True)
         self._thread.start()
 
@@ -54,7 +63,7 @@ class Follower:
 
     def _run(self) -> None:
         try:
-            with connected(config.resolve(), self._view.lost) as (client, _):
+            with connected(patience_s=PATIENCE_S, notice=self._view.lost) as client:
                 self._follow(client)
                 self.is_over = True
                 self._ended(client)
@@ -62,7 +71,7 @@ class Follower:
             self._view.freeze(f"no longer followed: {error}")
 
     def _follow(self, client: Client) -> None:
-        board, cursor = board_of(client, self.job)
+        board, cursor = self._seen or board_of(client, self.job)
         self._view.follow(board)
         if board.is_over:
             return

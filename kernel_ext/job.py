@@ -9,13 +9,13 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
-from gensyn_lightning import config
 from gensyn_lightning.client import Client
 from gensyn_lightning.errors import CoordinatorUnavailable, InvalidTransition, NotFound
 from gensyn_lightning.launcher.outcome import Outcome
+from gensyn_lightning.network.connection import connected
 from gensyn_lightning.protocol.job import JobId, display_id
-from gensyn_lightning.report.fetching import connected, fetch
-from kernel_ext.following import Follower
+from gensyn_lightning.report.fetching import fetch
+from kernel_ext.following import Follower, Seen
 from kernel_ext.live import LiveView
 from kernel_ext.view import ReportView
 
@@ -26,16 +26,21 @@ class Job:
     """One job of this notebook.
 
     `bring_back` calls the fit that was sent once more, to take over what came of it: the trainer
-    is then as after a fit here. A job that is only looked at has none.
+    is then as after a fit here. A job that is only looked at has none. `seen` is what was read of
+    its log already.
     """
 
     def __init__(
-        self, job: JobId, view: LiveView, bring_back: Callable[[], Outcome] | None = None
+        self,
+        job: JobId,
+        view: LiveView,
+        bring_back: Callable[[], Outcome] | None = None,
+        seen: Seen | None = None,
     ) -> None:
         self.job = job
         self.outcome: Outcome | None = None
         self._view, self._bring_back = view, bring_back
-        self._follower = Follower(job, view, self._ended)
+        self._follower = Follower(job, view, self._ended, seen)
 
     @property
     def name(self) -> str:
@@ -72,8 +77,8 @@ class Job:
 
     def report(self) -> ReportView:
         """Return the report as it stands now."""
-        with connected(config.resolve()) as (client, _):
-            return report_of(client, self.job)
+        with connected() as client:
+            return ReportView(write_report(client, self.job))
 
     def __repr__(self) -> str:
         return f"{self.name}: {self.status}"
@@ -95,17 +100,17 @@ class Job:
         return self.outcome
 
     def _ended(self, client: Client) -> None:
-        self._view.replace(report_of(client, self.job))
+        self._view.replace(ReportView(write_report(client, self.job)))
 
 
 def cancel(job: JobId) -> None:
     """Stop a job; one that is over already stays as it is."""
-    with connected(config.resolve()) as (client, _), contextlib.suppress(InvalidTransition):
+    with connected() as client, contextlib.suppress(InvalidTransition):
         client.cancel(job)
 
 
-def report_of(client: Client, job: JobId) -> ReportView:
-    """Write the report of a job beside the notebook and return a view of it."""
+def write_report(client: Client, job: JobId) -> Path:
+    """Write the report of a job into the current folder and return where it is."""
     path = Path.cwd() / f"{display_id(job)}.report.json"
     path.write_bytes(fetch(client, job))
-    return ReportView(path)
+    return path

@@ -122,11 +122,7 @@ class GensynMagics(Magics):
                 raise ConfigError("nothing to train", hint="%gensyn_train MODEL, see ?")
             elif not carried:
                 target.left_by_cell(names, flags.epochs).fit()
-        got = (
-            self.sent.job(None)
-            if flags.detach
-            else next(iter(self.sent.outcomes[done:][-1:]), None)
-        )
+        got = self.sent.job(None) if flags.detach else self.sent.last(done)
         if flags.out:
             self.notebook.push({flags.out: got})
         return got if flags.detach and not flags.out else None

@@ -121,6 +121,10 @@ class Sent:
         self.jobs.pop(name, None)
         self.jobs[name] = Job(find(name), view, bring_back)
 
+    def last(self, since: int) -> Outcome | None:
+        """Return the last outcome, None if none came after the first `since`."""
+        return self.outcomes[-1] if len(self.outcomes) > since else None
+
     def job(self, name: str | None) -> Job:
         """Return a job of this notebook, None for the last one; raise `ConfigError` for others."""
         if name is None and self.jobs:

@@ -17,13 +17,14 @@ JOBS_SHOWN = 20
 
 def lines(outcomes: Sequence[Any]) -> Iterator[str]:
     """Yield what `%gensyn_status` prints of the network and the last jobs."""
-    from gensyn_lightning.report.fetching import connected
+    from gensyn_lightning.network.connection import connected, known_network
 
     settings = config.resolve()
     known = [each.job for each in jobs.submitted(Home(settings.home))][:JOBS_SHOWN]
     verdicts = {each.job: each.verdict for each in outcomes}
     try:
-        with connected(settings) as (client, info):
+        info = known_network(settings)
+        with connected(info) as client:
             yield f"network: {info.coordinator}, {len(client.network().nodes)} nodes"
             for job in known:
                 yield _line(client, job, verdicts.get(job))
@@ -51,15 +52,16 @@ def watch(name: str) -> None:
     """Show a job as its log tells it; one that still runs keeps moving, until its report."""
     from IPython.display import display
 
-    from gensyn_lightning.report.fetching import connected
+    from gensyn_lightning.network.connection import connected
     from kernel_ext.following import board_of
     from kernel_ext.job import Job, cancel
     from kernel_ext.live import LiveView, Still
     from kernel_ext.sent import find
 
     job = find(name)
-    with connected(config.resolve()) as (client, _):
-        board, _ = board_of(client, job)
+    with connected() as client:
+        seen = board_of(client, job)
+    board, _ = seen
     if board.is_over:
         shown = Still(board, f"%gensyn_report {name} shows its report")
         display(shown)  # type: ignore[no-untyped-call]
@@ -67,23 +69,22 @@ def watch(name: str) -> None:
     view = LiveView(lambda _: cancel(job))
     view.show()
     view.follow(board)
-    Job(job, view)
+    Job(job, view, seen=seen)
 
 
-def report_file(source: str | None, outcomes: Sequence[Any], folder: Path | None = None) -> Path:
+def report_file(source: str | None, outcomes: Sequence[Any]) -> Path:
     """Return the report that `source` names: a file, a job, or None for the last one here."""
     if source is None:
-        kept = [each.report for each in outcomes if each is not None]
+        kept = [each.report for each in outcomes]
         if not kept:
             raise ConfigError("nothing was trained in this notebook", hint="name a report.json")
         return Path(kept[-1])
     if Path(source).is_file():
         return Path(source)
-    from gensyn_lightning.report.fetching import connected, fetch
+    from gensyn_lightning.network.connection import connected
+    from kernel_ext.job import write_report
+    from kernel_ext.sent import find
 
-    settings = config.resolve()
-    job = jobs.find(Home(settings.home), source)
-    path = (folder or Path.cwd()) / f"{display_id(job)}.report.json"
-    with connected(settings) as (client, _):
-        path.write_bytes(fetch(client, job))
-    return path
+    job = find(source)
+    with connected() as client:
+        return write_report(client, job)

@@ -9,10 +9,10 @@ import typer
 
 from gensyn_lightning import config
 from gensyn_lightning.cli.completion import job_names
-from gensyn_lightning.cli.connection import connected
 from gensyn_lightning.cli.console import emit, say, show
 from gensyn_lightning.errors import GensynError, TimedOut
 from gensyn_lightning.network import Home, jobs
+from gensyn_lightning.network.connection import connected
 from gensyn_lightning.protocol.job import JobId, State, display_id
 from gensyn_lightning.protocol.jsonform import to_json
 

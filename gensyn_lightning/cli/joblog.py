@@ -7,17 +7,17 @@ print what differs from run to run, so nobody replays them. Calls to loggers are
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from gensyn_lightning.cli.console import emit, say
 from gensyn_lightning.client import Client, LogEntry
 from gensyn_lightning.protocol.job import JobId
+from gensyn_lightning.report.finding import printable
+from gensyn_lightning.report.logged import numbers
 from gensyn_lightning.training import outputs
 from gensyn_lightning.training.outputs import Call, Outputs
 from gensyn_lightning.wire.jobs import PROGRESS
 
 SCHEMA = "gensyn-log/1"
-LOGGED = frozenset({"log_metrics", "experiment.log_metrics"})
 TOLD = {
     "voided": "segments {first_index} and later are void and trained again",
     "refuted": "segment {index} was refuted and is trained again",
@@ -75,20 +75,12 @@ def _said(found: Outputs) -> Iterator[tuple[int, str, str]]:
 
 def _metrics(call: Call) -> str:
     """Return the numbers a logger was told in one line; nothing for calls of another kind."""
-    if call.method not in LOGGED:
+    step, found = numbers([call.event, call.logger, call.method, call.given])
+    if not found:
         return ""
-    try:
-        args, kwargs = call.given["tree"]
-        named = {**dict(zip(("metrics", "step"), args, strict=False)), **dict(kwargs["$dict"])}
-        metrics = [f"{name}={_number(node)}" for name, node in named["metrics"]["$dict"]]
-        step = named.get("step")
-    except (LookupError, TypeError, ValueError):
-        return f"{call.method} of something that is no plain numbers"
-    return " ".join([*([f"step {step}"] if isinstance(step, int) else []), *metrics])
-
-
-def _number(node: Any) -> str:
-    """Return a number for people; what is none is shown as an ellipsis."""
-    if isinstance(node, dict) and isinstance(found := node.get("$float"), str):
-        return "nan" if found.startswith("nan:") else f"{float.fromhex(found):.6g}"
-    return str(node) if isinstance(node, int) else "…"
+    return " ".join(
+        [
+            *([] if step is None else [f"step {step}"]),
+            *(f"{printable(name)}={value:.6g}" for name, value in found.items()),
+        ]
+    )

@@ -13,11 +13,11 @@ import typer
 
 from gensyn_lightning import config
 from gensyn_lightning.cli.completion import node_names
-from gensyn_lightning.cli.connection import connected, known_network
 from gensyn_lightning.cli.console import emit, say, show
 from gensyn_lightning.cli.failure import FAILED, INTERRUPTED
 from gensyn_lightning.errors import ConfigError, NetworkError, NotFound, SandboxError, TimedOut
 from gensyn_lightning.network import Home, Network, NetworkInfo
+from gensyn_lightning.network.connection import connected, known_network
 from gensyn_lightning.network.home import LEAVE
 
 NODE_SCHEMA, LIST_SCHEMA = "gensyn-node/1", "gensyn-nodes/1"

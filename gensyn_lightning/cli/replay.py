@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gensyn_lightning import config
 from gensyn_lightning.client import Client
 from gensyn_lightning.errors import ReportError, SandboxError
+from gensyn_lightning.network.connection import connected, known_network
 from gensyn_lightning.node.cache import Cache, link
 from gensyn_lightning.node.runner import SEGMENT_S, Runner
 from gensyn_lightning.protocol.canonical import struct_hash
@@ -23,7 +23,6 @@ from gensyn_lightning.protocol.commitment import Commitment
 from gensyn_lightning.protocol.digest import ZERO, Digest, Nonce
 from gensyn_lightning.protocol.verdict import Replay, compare
 from gensyn_lightning.report.case import Attempt, Case
-from gensyn_lightning.report.fetching import connected
 from gensyn_lightning.report.finding import Findings, Left, Level, Result, must
 from gensyn_lightning.report.statement import agreement
 from gensyn_lightning.training.manifest import read_manifest
@@ -44,8 +43,9 @@ def check(
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     standing = list(case.standing)
     drawn = sorted(secrets.SystemRandom().sample(range(len(standing)), min(count, len(standing))))
+    info = known_network()
     with (
-        connected(config.resolve()) as (client, info),
+        connected(info) as client,
         tempfile.TemporaryDirectory(prefix="gensyn-replay-") as folder,
     ):
         place = _Place(client, Runner(Path(info.zygote)), Path(folder), deadline)

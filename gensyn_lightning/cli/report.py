@@ -44,14 +44,14 @@ def report(
 
 def _fetch(name: str, output: Path | None) -> Path:
     """Make the report of a job of this machine's account from what the network knows."""
-    from gensyn_lightning.report.fetching import connected, fetch
+    from gensyn_lightning.network.connection import connected
+    from gensyn_lightning.report.fetching import fetch
 
-    settings = config.resolve()
-    job = jobs.find(Home(settings.home), name)
+    job = jobs.find(Home(config.resolve().home), name)
     path = output or Path(f"{display_id(job)}.report.json")
     if path.exists():
         raise ConfigError(f"{path} exists", hint="show it with `gensyn report FILE`, or name -o")
-    with connected(settings) as (client, _):
+    with connected() as client:
         _write(path, fetch(client, job))
     return path
 

@@ -13,12 +13,11 @@ from gensyn_lightning.chain.ethereum import EthereumLedger
 from gensyn_lightning.chain.ledger import Ledger
 from gensyn_lightning.client import Client
 from gensyn_lightning.config import Config
-from gensyn_lightning.errors import ConfigError, GensynError
-from gensyn_lightning.identity import Account, Identity, open_account
+from gensyn_lightning.errors import GensynError
+from gensyn_lightning.identity import Account
+from gensyn_lightning.network.connection import known_network, submitter
 from gensyn_lightning.network.embedded import Network
-from gensyn_lightning.network.home import Home, NetworkInfo, read_info
-from gensyn_lightning.protocol.canonical import Domain
-from gensyn_lightning.protocol.digest import parse_address
+from gensyn_lightning.network.home import Home, NetworkInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +39,15 @@ def reach(
 
     `notice` is told whenever the network does not answer and is asked again.
     """
-    info = _find(config, say)
-    domain = Domain(int(info.domain["chain_id"]), parse_address(str(info.domain["escrow"])))
-    account = open_account(Path(info.keys), info.submitter)
-    ledger = EthereumLedger(info.chain, domain.escrow)
+    info = known_network(config) if config.coordinator else Network.ensure(config, say)
+    identity = submitter(info)
+    ledger = EthereumLedger(info.chain, identity.domain.escrow)
     # The chain library takes a second to import; it is needed only after the preflight.
     threading.Thread(target=ledger.prepare, daemon=True).start()
-    with Client(info.coordinator, Identity(account, domain), notice=notice) as client:
-        yield Reach(info, client, ledger, account, _store(config, info))
+    with Client(info.coordinator, identity, notice=notice) as client:
+        yield Reach(info, client, ledger, identity.account, _store(config, info))
 
 
 def _store(config: Config, info: NetworkInfo) -> FolderArtifacts | None:
     """Return the artifacts of an embedded network; those of any other are its own business."""
     return None if config.coordinator else FolderArtifacts(Home(Path(info.home)).store)
-
-
-def _find(config: Config, say: Callable[[str], None]) -> NetworkInfo:
-    if not config.coordinator:
-        return Network.ensure(config, say)
-    info = read_info(Home(config.home))
-    if info is None or info.coordinator != config.coordinator:
-        raise ConfigError(
-            f"nothing is known here about the network at {config.coordinator}",
-            hint=f"put its network.json into {config.home}",
-        )
-    return info

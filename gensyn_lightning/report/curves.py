@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from gensyn_lightning.report.finding import printable
+from gensyn_lightning.report.svg import WIDTH, document
 
 Points = Sequence[tuple[int, float]]
 
@@ -20,7 +21,7 @@ LINE_COLOURS = (
     "#cf222e",
 )
 DASHES = ("", "7 3", "2 3", "9 3 2 3")
-WIDTH, HEIGHT = 760, 190
+HEIGHT = 190
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 44
 NAME_CHARS_MAX = 24
 VALUE_MAX = 1e300
@@ -37,9 +38,9 @@ def plot(series: Mapping[str, Points], checkpoints: Sequence[int] = ()) -> str:
         printable(name): kept for name, points in series.items() if (kept := _drawable(points))
     }
     shown = dict(list(shown.items())[: len(LINE_COLOURS)])
-    described = escape(describe(shown))
     if not shown:
-        return _document(described, '<text x="8" y="24" font-size="13">nothing logged yet</text>')
+        nothing = '<text x="8" y="24" font-size="13">nothing logged yet</text>'
+        return document(HEIGHT, describe(shown), nothing)
     xs = [x for points in shown.values() for x, _ in points]
     ys = [y for points in shown.values() for _, y in points]
     frame = _Frame(min(xs), max(xs), min(ys), max(ys))
@@ -47,7 +48,7 @@ def plot(series: Mapping[str, Points], checkpoints: Sequence[int] = ()) -> str:
         _line(frame, place, name, points) for place, (name, points) in enumerate(shown.items())
     )
     marks = "".join(_mark(frame, each) for each in checkpoints if min(xs) <= each <= max(xs))
-    return _document(described, frame.axes() + lines + marks)
+    return document(HEIGHT, describe(shown), frame.axes() + lines + marks)
 
 
 def describe(series: Mapping[str, Points]) -> str:
@@ -119,11 +120,3 @@ def _mark(frame: _Frame, step: int) -> str:
 
 def _drawable(points: Points) -> list[tuple[int, float]]:
     return [(x, y) for x, y in points if abs(y) <= VALUE_MAX]
-
-
-def _document(described: str, content: str) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}"'
-        f' height="{HEIGHT}" role="img" aria-label="{described}" font-family="sans-serif">'
-        f"<title>{described}</title>{content}</svg>"
-    )

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 
 from gensyn_lightning.client import Client
-from gensyn_lightning.config import Config
-from gensyn_lightning.errors import ConfigError, GensynError
-from gensyn_lightning.identity import Identity, open_account
-from gensyn_lightning.network.embedded import Network
-from gensyn_lightning.network.home import Home, NetworkInfo, read_info
-from gensyn_lightning.protocol.canonical import Domain, parse_json
-from gensyn_lightning.protocol.digest import parse_address
+from gensyn_lightning.protocol.canonical import parse_json
 from gensyn_lightning.protocol.job import JobId
 from gensyn_lightning.report import case, form, leaves, written
 from gensyn_lightning.report.build import build
@@ -42,23 +34,3 @@ def _end_leaves(client: Client, standing: Sequence[case.Attempt]) -> tuple[Leaf,
         return None
     structure, _ = standing[-1].refs
     return leaves.read_structure(client.read(structure, bytes_max=STRUCTURE_BYTES_MAX))
-
-
-@contextmanager
-def connected(
-    config: Config, notice: Callable[[GensynError], None] = lambda _: None
-) -> Iterator[tuple[Client, NetworkInfo]]:
-    """Give a client of the network that runs here or is configured, as its submitter.
-
-    `notice` is told whenever the network does not answer and is asked again.
-    """
-    info = read_info(Home(config.home)) if config.coordinator else Network.find(config.home)
-    if info is None or config.coordinator not in {"", info.coordinator}:
-        raise ConfigError(
-            f"no network runs in {config.home}", hint="start it with `gensyn up --detach`"
-        )
-    Network.keep(config.home)
-    domain = Domain(int(info.domain["chain_id"]), parse_address(str(info.domain["escrow"])))
-    identity = Identity(open_account(Path(info.keys), info.submitter), domain)
-    with Client(info.coordinator, identity, notice=notice) as client:
-        yield client, info

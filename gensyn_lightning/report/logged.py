@@ -1,6 +1,6 @@
 """The numbers a fit logged, each with the proof that it stands under its segment's outputs root.
 
-A report lists at most `CALLS_MAX` calls of `log_metrics` for every set of names that was logged
+A report lists at most `CALLS_MAX` calls that log numbers for every set of names that was logged
 together, evenly chosen. The proofs say that a listed number was logged and replayed like the
 state; they do not say that the list is complete.
 """
@@ -8,6 +8,7 @@ state; they do not say that the list is complete.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from gensyn_lightning.report.written import OUTPUTS_BYTES_MAX, PROOF_MAX, leaves
 CALLS_MAX, SETS_MAX = 100, 8
 CALL_BYTES_MAX = 4096
 NAMES_MAX = 32
+METHODS = frozenset({"log_metrics", "experiment.log_metrics"})
 ROWS_MAX = CALLS_MAX * SETS_MAX
 CALL = Members(
     {
@@ -42,7 +44,7 @@ def collect(outputs: Sequence[bytes]) -> list[dict[str, Any]]:
     values = [parse_json(data, bytes_max=OUTPUTS_BYTES_MAX) for data in outputs]
     for segment, value in enumerate(values):
         for place, call in enumerate(value["calls"]):
-            names = tuple(name for name, _, _ in numbers(call))
+            names = tuple(name for name, _, _ in points(call))
             if names and len(json_bytes(call)) <= CALL_BYTES_MAX:
                 places.setdefault(names, []).append((segment, place))
     chosen = [each for found in list(places.values())[:SETS_MAX] for each in _evenly(found)]
@@ -65,28 +67,37 @@ def joined(calls: Iterator[Any]) -> Curves:
     found: Curves = {}
     owner: dict[str, Any] = {}
     for call in calls:
-        for name, step, value in numbers(call):
+        for name, step, value in points(call):
             if owner.setdefault(name, call[1]) == call[1]:
                 found.setdefault(name, []).append((step, value))
     return found
 
 
-def numbers(call: Any) -> list[tuple[str, int, float]]:
-    """Return names, step and values of a call as outputs hold it; none for any other call."""
+def numbers(call: Any) -> tuple[int | None, dict[str, float]]:
+    """Return the step and the numbers of a call as outputs hold it; no numbers for other calls."""
     match call:
-        case [int(), int(), "log_metrics", {"tree": [list(args), {"$dict": list(named)}]}]:
+        case [int(), int(), str(method), {"tree": [list(args), {"$dict": list(named)}]}] if (
+            method in METHODS
+        ):
             given = dict(zip(("metrics", "step"), args, strict=False)) | _pairs(named)
         case _:
-            return []
+            return None, {}
     metrics, step = given.get("metrics"), given.get("step")
-    if type(step) is not int or not isinstance(metrics, dict):
-        return []
-    pairs = _pairs(metrics.get("$dict"))
-    return [
-        (name, step, number)
+    pairs = _pairs(metrics.get("$dict")) if isinstance(metrics, dict) else {}
+    found = {
+        name: number
         for name, value in list(pairs.items())[:NAMES_MAX]
-        if name != "epoch" and (number := _number(value)) is not None
-    ]
+        if (number := _number(value)) is not None
+    }
+    return step if type(step) is int else None, found
+
+
+def points(call: Any) -> list[tuple[str, int, float]]:
+    """Return the numbers of a call that are points of curves, with the step they stand at."""
+    step, found = numbers(call)
+    if step is None:
+        return []
+    return [(name, step, number) for name, number in found.items() if name != "epoch"]
 
 
 def _check(case: Case, rows: Sequence[Mapping[str, Any]]) -> str | Left:
@@ -98,7 +109,7 @@ def _check(case: Case, rows: Sequence[Mapping[str, Any]]) -> str | Left:
     for row in rows:
         must(row["segment"] < len(standing), "a call was made by no segment")
         call = parse_json(row["call"].encode(), bytes_max=CALL_BYTES_MAX)
-        must(bool(numbers(call)), "a call logs no number")
+        must(bool(points(call)), "a call logs no number")
         _, claim = standing[row["segment"]]
         siblings = tuple(parse_digest(each) for each in row["siblings"])
         proof = InclusionProof(row["index"], row["count"], siblings)
@@ -145,7 +156,7 @@ def _number(value: Any) -> float | None:
             return float(value) if abs(value) <= SAFE_INTEGER_MAX else None
         case {"$float": str(text)}:
             try:
-                return float.fromhex(text)
+                return math.nan if text.startswith("nan:") else float.fromhex(text)
             except (ValueError, OverflowError):
                 return None
     return None

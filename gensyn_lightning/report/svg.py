@@ -29,11 +29,16 @@ def timeline(rows: Sequence[Row]) -> str:
         f"{icon} {escape(word)}</text>"
         for place, (_, icon, word, tone) in enumerate(words[:4])
     )
-    described = escape(describe(rows))
+    return document(HEIGHT, describe(rows), "".join(parts) + legend)
+
+
+def document(height: int, described: str, content: str) -> str:
+    """Return an SVG document of the usual width that says in words what it shows."""
+    said = escape(described)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}"'
-        f' height="{HEIGHT}" role="img" aria-label="{described}" font-family="sans-serif">'
-        f"<title>{described}</title>{''.join(parts)}{legend}</svg>"
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}"'
+        f' height="{height}" role="img" aria-label="{said}" font-family="sans-serif">'
+        f"<title>{said}</title>{content}</svg>"
     )
 
 

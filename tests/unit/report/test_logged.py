@@ -31,8 +31,10 @@ def number(value: float) -> dict[str, str]:
 
 def test_numbers_are_read_from_positional_and_named_arguments() -> None:
     positional = [0, 0, "log_metrics", {"tree": [[{"$dict": [["loss", 2]]}, 5], {"$dict": []}]}]
-    assert logged.numbers(positional) == [("loss", 5, 2.0)]
-    assert logged.numbers(call([["loss", number(0.5)], ["epoch", 1]])) == [("loss", 3, 0.5)]
+    assert logged.points(positional) == [("loss", 5, 2.0)]
+    named = call([["loss", number(0.5)], ["epoch", 1]])
+    assert logged.points(named) == [("loss", 3, 0.5)]
+    assert logged.numbers(named) == (3, {"loss": 0.5, "epoch": 1.0})
 
 
 @pytest.mark.parametrize(
@@ -52,7 +54,7 @@ def test_numbers_are_read_from_positional_and_named_arguments() -> None:
     ],
 )
 def test_what_logs_no_number_is_no_point(other: Any) -> None:
-    assert logged.numbers(other) == []
+    assert logged.points(other) == []
 
 
 def test_long_curves_are_thinned_evenly_and_rare_ones_kept() -> None:
