@@ -30,8 +30,8 @@ _SMALL = "font-size:12px;color:#57606a"
 def headline(board: Board, connection: str = "") -> str:
     """Return the job, what it is doing, how fast and for how long still."""
     parts = [board.state]
-    if board.standing.epoch is not None and not board.is_over:
-        parts.append(f"epoch {board.standing.epoch}")
+    if board.said.epoch is not None and not board.is_over:
+        parts.append(f"epoch {board.said.epoch}")
     of = f" of {board.batches_max}" if board.batches_max else ""
     parts.append(f"batch {board.batches}{of}")
     if board.rate and not board.is_over:
@@ -71,7 +71,7 @@ def still(board: Board, note: str = "") -> str:
 
 def words(board: Board) -> str:
     """Return the same as a few lines of plain text."""
-    lines = [f"{board.name}: {board.state}, {board.standing.line()}"]
+    lines = [f"{board.name}: {board.state}, {board.line()}"]
     lines += [f"{who} {what}" for who, what in board.workers]
     return "\n".join([*lines, *board.lines])
 

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
-from gensyn_lightning.launcher.standing import LOST, NAME_CHARS_MAX, Standing
+from gensyn_lightning.launcher.remark import LOST, reason, remark
+from gensyn_lightning.launcher.said import NAME_CHARS_MAX, Said
 from gensyn_lightning.protocol.job import JobId, display_id
 from gensyn_lightning.report.finding import printable
 from gensyn_lightning.wire.jobs import PROGRESS
 
-SERIES_MAX = 8
+SERIES_MAX, METRICS_SHOWN = 8, 3
 POINTS_MAX = 2000
 LINES_MAX = 20
 LINE_CHARS_MAX = 500
@@ -36,7 +37,7 @@ class Stage(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One segment; `batches` is 0 until it was handed in."""
+    """One segment; `batches` is 0 while nothing of it is handed in."""
 
     index: int
     stage: Stage
@@ -44,19 +45,31 @@ class Piece:
     batches: int = 0
     verifiers: tuple[str, ...] = ()
 
+    @property
+    def is_handed_in(self) -> bool:
+        """Whether there is a result of it that stands."""
+        return self.stage not in {Stage.TRAINING, Stage.LOST}
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether its solver is to be paid for it."""
+        return self.stage in {Stage.ACCEPTED, Stage.SAME_BITS}
+
 
 @dataclass(slots=True)
 class Board:
     """What a live view shows of one job.
 
     `batches_max` is how many training batches the fit has at most, 0 if that is unknown, `names`
-    how people call the nodes, by account in hexadecimal, as `at_work` names them.
+    how people call the nodes, by account in hexadecimal, as `at_work` names them. `said` is what
+    the runner that trains said last, `trouble` why a segment was lost last.
     """
 
     job: JobId
     batches_max: int = 0
     names: Mapping[str, str] = field(default_factory=dict)
-    standing: Standing = field(default_factory=Standing)
+    said: Said = field(default_factory=Said)
+    trouble: str = ""
     state: str = "waits for the network"
     pieces: dict[int, Piece] = field(default_factory=dict)
     at_work: dict[str, str] = field(default_factory=dict)
@@ -64,6 +77,12 @@ class Board:
     lines: list[str] = field(default_factory=list)
     began_ms: int = 0
     seen_ms: int = 0
+    segments: int = 0
+    accepted: int = 0
+    checks_wanted: int = 0
+    checks_done: int = 0
+    _handed_in: int = 0
+    _effort: dict[int, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -72,8 +91,14 @@ class Board:
 
     @property
     def batches(self) -> int:
-        """How many batches are trained, as far as anybody has said."""
-        return self.standing.batches_seen
+        """How many batches are trained, those of the segment under way as far as it is said."""
+        return max(self._handed_in, self.said.batch)
+
+    @property
+    def effort(self) -> tuple[float, float]:
+        """Seconds spent training and on digests, as runners last said of each segment."""
+        spent = self._effort.values()
+        return sum(each for each, _ in spent), sum(each for _, each in spent)
 
     @property
     def rate(self) -> float:
@@ -110,12 +135,22 @@ class Board:
 
     def _hear(self, at_ms: int, kind: str, body: Mapping[str, Any]) -> str:
         if kind == PROGRESS:
-            self.standing.progress(body)
-            self._measure(body)
+            self._progress(body)
             return ""
-        said = self.standing.hear(kind, body)
         self._advance(at_ms, kind, body)
-        return said
+        return remark(kind, body)
+
+    def line(self) -> str:
+        """Return where the job stands, for people."""
+        parts = [] if self.said.epoch is None else [f"epoch {self.said.epoch}"]
+        parts.append(f"batch {self.batches}")
+        shown = list(self.said.metrics.items())[:METRICS_SHOWN]
+        parts.extend(f"{name} {value:.4g}" for name, value in shown)
+        text = ", ".join(parts)
+        text += f" | {self.segments} segments, {self.accepted} accepted"
+        if self.checks_wanted:
+            text += f", {self.checks_done} of {self.checks_wanted} checks"
+        return text
 
     def say(self, text: str) -> None:
         """Add a line to the tail of the log."""
@@ -179,10 +214,13 @@ class Board:
                 first = int(body["first_index"])
                 for lost in [at for at in self.pieces if at >= first]:
                     self._stand_up(f"trains segment {lost}")
-                    del self.pieces[lost]
+                    self._count(self.pieces.pop(lost), -1)
+                self.said = replace(self.said, batch=0)
             case _ if kind in LOST:
                 self._stand_up(f"trains segment {index}")
-                self._turn(index, Stage.LOST)
+                self._turn(index, Stage.LOST, batches=0)
+                self.trouble = reason(kind, body)
+                self.said = replace(self.said, batch=0)
             case _:
                 self._check(index, kind, body)
 
@@ -194,10 +232,17 @@ class Board:
                 who = self.called(body["verifier"])
                 if kind == "replaying":
                     self._sit_down(body["verifier"], work)
+                else:
+                    self.checks_wanted += 1
                 before = self.pieces[index].verifiers if index in self.pieces else ()
                 self._turn(index, Stage.CHECKED, verifiers=tuple(dict.fromkeys((*before, who))))
-            case "promised" | "audit_expired":
+            case "promised":
                 self._stand_up(work)
+            case "reported":
+                self.checks_done += 1
+            case "audit_expired":
+                self._stand_up(work)
+                self.checks_done += 1
             case "disputed":
                 self._turn(index, Stage.DISPUTED)
 
@@ -206,7 +251,17 @@ class Board:
         self._put(replace(piece, stage=stage, **changes))
 
     def _put(self, piece: Piece) -> None:
+        before = self.pieces.get(piece.index)
+        if before is not None:
+            self._count(before, -1)
+        self._count(piece, 1)
         self.pieces[piece.index] = piece
+
+    def _count(self, piece: Piece, sign: int) -> None:
+        """Count a segment, or with -1 no longer."""
+        self.segments += sign * piece.is_handed_in
+        self.accepted += sign * piece.is_accepted
+        self._handed_in += sign * piece.batches
 
     def _sit_down(self, account: str, work: str) -> None:
         self.at_work[account] = work
@@ -214,18 +269,20 @@ class Board:
     def _stand_up(self, work: str) -> None:
         self.at_work = {who: what for who, what in self.at_work.items() if what != work}
 
-    def _measure(self, body: Mapping[str, Any]) -> None:
+    def _progress(self, body: Mapping[str, Any]) -> None:
         """Add what the runner that trains has measured to the curves."""
-        solve = body.get("solve")
-        if not isinstance(solve, Mapping) or not isinstance(solve.get("said"), Mapping):
+        said = Said.read(body, self.said)
+        if said is None:
             return
-        at = self.standing.step
-        for name, value in self.standing.metrics.items():
+        self.said = said
+        if said.index in self.pieces:
+            self._effort[said.index] = (said.seconds, said.hash_seconds)
+        for name, value in said.metrics.items():
             if name not in self.series and len(self.series) >= SERIES_MAX:
                 continue
             # What was lost is trained again, from an earlier step on.
-            before = [point for point in self.series.get(name, []) if point[0] < at]
-            self.series[name] = thin([*before, (at, value)])
+            before = [point for point in self.series.get(name, []) if point[0] < said.step]
+            self.series[name] = thin([*before, (said.step, value)])
 
 
 def thin(points: list[tuple[int, float]]) -> list[tuple[int, float]]:

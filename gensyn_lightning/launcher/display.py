@@ -75,7 +75,7 @@ class Display:
         """Show how a job stands; `said` is worth a line of its own."""
         if said:
             self.say(f"{board.name}: {said}")
-        self.update(f"{board.name}: {board.standing.line()}")
+        self.update(f"{board.name}: {board.line()}")
 
     def lost(self, error: GensynError) -> None:
         """Show that the network does not answer and is asked again."""

@@ -240,7 +240,7 @@ class Submission:
             kind = NotReplayable if reason is Reason.NOT_REPRODUCIBLE else NetworkError
             raise kind(
                 f"{display_id(name)} {WHY[reason]}",
-                hint=(self.board and self.board.standing.trouble)
+                hint=(self.board and self.board.trouble)
                 or "the trainer holds what was accepted until then",
             )
 
@@ -264,7 +264,7 @@ class Submission:
     def _effort(self) -> Effort:
         seconds = time.monotonic() - self._began
         assert self.board is not None
-        return Effort(self._moved, *self.board.standing.effort, seconds)
+        return Effort(self._moved, *self.board.effort, seconds)
 
 
 def _cancel(client: Client, name: JobId) -> None:

@@ -79,6 +79,51 @@ def test_a_refuted_segment_is_lost_with_what_was_built_on_it() -> None:
     assert any("two of three" in line for line in shown.lines)
 
 
+def test_segments_batches_checks_and_effort_are_counted() -> None:
+    shown = new()
+    hear(
+        shown,
+        LEASED,
+        COMMITTED,
+        ("leased", {"index": 1, "solver": SOLVER}),
+        ("committed", {"index": 1, "end_event": 25, "batches": 10}),
+        DRAWN,
+        ("accepted", {"index": 0, "replayed": 1}),
+        ("reported", {"index": 0, "verdict": "MATCH"}),
+        ("leased", {"index": 2, "solver": SOLVER}),
+    )
+    said = {"batch": 24, "epoch": 2, "metrics": {"loss": "0.12345"}}
+    said |= {"seconds": "2.5", "hash_seconds": "0.25"}
+    for index in (2, 77):  # there is no segment 77
+        shown.hear(9000, "progress", {"solve": {"index": index, "said": said}})
+    assert shown.lines == []
+    assert shown.effort == (2.5, 0.25)
+    assert shown.line() == "epoch 2, batch 24, loss 0.1235 | 2 segments, 1 accepted, 1 of 1 checks"
+
+
+def test_what_is_lost_is_counted_no_longer_until_it_is_trained_again() -> None:
+    shown = new()
+    for index in (0, 1, 2):
+        hear(shown, ("committed", {"index": index, "end_event": 10, "batches": 10}))
+    hear(
+        shown,
+        ("accepted", {"index": 2, "replayed": 0}),
+        ("reported", {"index": 1, "verdict": "NO_MATCH", "field": "end_root"}),
+        ("arbitrated", {"index": 1, "outcome": "REFUTED"}),
+        ("refuted", {"index": 1, "reason": "two of three say so"}),
+        ("voided", {"first_index": 2, "end_index": 3}),
+    )
+    assert (shown.segments, shown.accepted, shown.batches) == (1, 0, 10)
+    assert shown.trouble == "two of three say so"
+    assert shown.lines == [
+        "segment 1: a replay says no match, differs in end_root",
+        "segment 1: arbitration says refuted",
+        "segment 1 is trained again: two of three say so",
+    ]
+    hear(shown, ("committed", {"index": 1, "end_event": 20, "batches": 10}))
+    assert (shown.segments, shown.batches) == (2, 20)
+
+
 def test_rate_and_time_left_follow_the_log() -> None:
     shown = new(batches_max=40)
     assert shown.left_s is None
@@ -126,7 +171,7 @@ def test_no_number_of_a_runner_ends_the_following(said: Any) -> None:
     assert shown.hear(2, "progress", {"solve": said}) == ""
     assert 0 <= shown.batches < 2**53
     assert all(name.isprintable() for name in shown.series)
-    assert shown.standing.line().isprintable()
+    assert shown.line().isprintable()
 
 
 @pytest.mark.parametrize(
