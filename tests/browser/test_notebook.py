@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,6 @@ from typing import Any
 import nbformat
 import psutil
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from lab import ROOT, Lab, Page, lab, page
 
 HEAD = re.compile(r"batch (\d+) of (\d+)")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from receipts import make_receipt
 
 from gensyn_lightning import __version__
 from gensyn_lightning.chain import artifact
@@ -20,11 +21,10 @@ from gensyn_lightning.chain.ledger import Transaction
 from gensyn_lightning.identity import Account
 from gensyn_lightning.protocol.canonical import struct_hash
 from gensyn_lightning.protocol.digest import ZERO, Digest, Money, Nonce, keccak, parse_address
-from gensyn_lightning.protocol.job import Job, job_id
+from gensyn_lightning.protocol.job import Job
 from gensyn_lightning.protocol.parameters import EMBEDDED
 from gensyn_lightning.protocol.receipt import Receipt
-from gensyn_lightning.protocol.settlement import Payment, Settlement, settle_root
-from gensyn_lightning.protocol.verdict import DisputeClass
+from gensyn_lightning.protocol.settlement import Payment, Settlement
 
 MINTED, BUDGET, PAID = 1_000_000, 1000, 600
 OPERATOR, SUBMITTER, PAYEE = (Account(bytes([n]) * 32) for n in (1, 2, 3))
@@ -88,23 +88,7 @@ def settled(place: dict[str, Any]) -> Settled:
         parameters=EMBEDDED,
     )
     share = Settlement((Payment(PAYEE.address, Money(PAID)),), Money(BUDGET - PAID))
-    receipt = Receipt(
-        job=job_id(job),
-        program=job.program,
-        submitter=job.submitter,
-        model=MODEL,
-        end_root=keccak(b"end"),
-        segments=4,
-        replayed=1,
-        owners=1,
-        numerics=job.numerics,
-        sandbox_tier="none",
-        dispute_class=DisputeClass.NONE,
-        single_operator=True,
-        commitments_root=ROOT,
-        settle_root=settle_root(share),
-        paid=Money(PAID),
-    )
+    receipt = make_receipt(job, share, model=MODEL, commitments_root=ROOT)
     return Settled(
         place["url"],
         place["escrow"],

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
+from receipts import make_receipt
 
 from gensyn_lightning.chain import abi, artifact
 from gensyn_lightning.chain.ethereum import EthereumLedger
@@ -26,12 +27,11 @@ from gensyn_lightning.identity import Account
 from gensyn_lightning.protocol import merkle
 from gensyn_lightning.protocol.canonical import Domain, domain_separator, struct_hash
 from gensyn_lightning.protocol.commitment import Commitment, Outcome
-from gensyn_lightning.protocol.digest import ZERO, Address, Digest, Money, Nonce, keccak
+from gensyn_lightning.protocol.digest import ZERO, Address, Money, Nonce, keccak
 from gensyn_lightning.protocol.job import Job, job_id
 from gensyn_lightning.protocol.parameters import EMBEDDED, Parameters
 from gensyn_lightning.protocol.receipt import Receipt
-from gensyn_lightning.protocol.settlement import Payment, Settlement, settle_root
-from gensyn_lightning.protocol.verdict import DisputeClass
+from gensyn_lightning.protocol.settlement import Payment, Settlement
 
 ROOT = Path(__file__).parents[2]
 VECTORS = ROOT / "tests/vectors/protocol"
@@ -130,26 +130,6 @@ def make_job(number: int = 0, budget: int = 1000, submitter: bytes = SUBMITTER.a
         budget=Money(budget),
         value_at_stake=Money(0),
         parameters=EMBEDDED,
-    )
-
-
-def make_receipt(job: Job, settlement: Settlement, model: Digest = ZERO) -> Receipt:
-    return Receipt(
-        job=job_id(job),
-        program=job.program,
-        submitter=job.submitter,
-        model=model,
-        end_root=keccak(b"end"),
-        segments=4,
-        replayed=1,
-        owners=1,
-        numerics=job.numerics,
-        sandbox_tier="none",
-        dispute_class=DisputeClass.NONE,
-        single_operator=True,
-        commitments_root=ANCHORED,
-        settle_root=settle_root(settlement),
-        paid=Money(sum(each.amount for each in settlement.payments)),
     )
 
 
@@ -453,7 +433,7 @@ class Twins:
     def _settle(self) -> Callable[[Ledger], Any]:
         job, who = self.dice.choice(self.jobs), self._who()
         settlement = self._settlement(job)
-        receipt = make_receipt(job, settlement)
+        receipt = make_receipt(job, settlement, commitments_root=ANCHORED)
         if self.dice.random() < 0.2:
             receipt = replace(receipt, paid=Money(receipt.paid + 1))
         return lambda ledger: ledger.settle(who, job_id(job), settlement, receipt)
@@ -581,7 +561,9 @@ def kill_while_jobs_are_settled(home: Path, kills: int, seed: int) -> None:
                 share = Settlement((Payment(Address(b"\xaa" * 20), Money(400)),), Money(600))
                 made = ledger.deposit(SUBMITTER, job)
                 ledger.anchor(OPERATOR, name, ANCHORED)
-                done = ledger.settle(OPERATOR, name, share, make_receipt(job, share))
+                done = ledger.settle(
+                    OPERATOR, name, share, make_receipt(job, share, commitments_root=ANCHORED)
+                )
                 settled.append((name, made, done))
         except Exception as error:
             failed.append(error)
@@ -679,7 +661,7 @@ def test_web3_alone_reads_a_receipt_we_wrote(evm: Evm) -> None:
     try:
         ledger = EthereumLedger(server.url, evm.escrow, patience_s=0)
         job, share = make_job(), Settlement((), Money(1000))
-        receipt = make_receipt(job, share, keccak(b"model"))
+        receipt = make_receipt(job, share, commitments_root=ANCHORED)
         ledger.deposit(SUBMITTER, job)
         ledger.anchor(OPERATOR, job_id(job), ANCHORED)
         ledger.settle(OPERATOR, job_id(job), share, receipt)

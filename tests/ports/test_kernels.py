@@ -7,12 +7,11 @@ types and edge values: once by the kernels, once by the reference.
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from drawing import bits, copied, shapes, shared, tensors
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,9 +19,6 @@ from gensyn_lightning.errors import NotReproducible
 from gensyn_lightning.repops import registry
 from gensyn_lightning.repops.coverage import Form
 from gensyn_lightning.repops.operators import load_all
-
-sys.path.insert(0, str(Path(__file__).parent))
-from drawing import bits, copied, shapes, shared, tensors
 
 EXAMPLES = int(os.environ.get("GENSYN_EXAMPLES", "8"))
 TYPES = (torch.float32,) * 4 + (torch.bfloat16, torch.float16, torch.float64)

@@ -7,14 +7,13 @@ draw its settings and shapes; results and gradients by kernels are compared with
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from drawing import LAYOUTS, bits, copied, tensors
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -22,9 +21,6 @@ from torch.nn import functional as F  # noqa: N812 - everybody's name for it
 
 from gensyn_lightning.errors import NotReproducible
 from gensyn_lightning.repops import registry
-
-sys.path.insert(0, str(Path(__file__).parent))
-from drawing import LAYOUTS, bits, copied, tensors
 
 EXAMPLES = int(os.environ.get("GENSYN_EXAMPLES", "5"))
 OPTIMISTIC = st.sampled_from(("normal", "normal", "edges", "whole"))

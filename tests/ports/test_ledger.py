@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from receipts import make_receipt
 
 from gensyn_lightning.chain.deployment import deploy
 from gensyn_lightning.chain.ethereum import EthereumLedger
@@ -26,9 +27,7 @@ from gensyn_lightning.protocol.canonical import struct_hash
 from gensyn_lightning.protocol.digest import ZERO, Address, Digest, Money, Nonce, keccak
 from gensyn_lightning.protocol.job import Job, job_id
 from gensyn_lightning.protocol.parameters import EMBEDDED
-from gensyn_lightning.protocol.receipt import Receipt
 from gensyn_lightning.protocol.settlement import Payment, Settlement, settle_root
-from gensyn_lightning.protocol.verdict import DisputeClass
 
 MINTED = 1_000_000
 FEES = 10**18
@@ -146,26 +145,6 @@ def share(solver: int = 600, verifier: int = 150, budget: int = 1000) -> Settlem
     return Settlement(payments, Money(budget - solver - verifier))
 
 
-def make_receipt(job: Job, settlement: Settlement, root: Digest) -> Receipt:
-    return Receipt(
-        job=job_id(job),
-        program=job.program,
-        submitter=job.submitter,
-        model=keccak(b"model"),
-        end_root=keccak(b"end"),
-        segments=10,
-        replayed=2,
-        owners=1,
-        numerics=job.numerics,
-        sandbox_tier="none",
-        dispute_class=DisputeClass.CONTROL,
-        single_operator=True,
-        commitments_root=root,
-        settle_root=settle_root(settlement),
-        paid=Money(sum(each.amount for each in settlement.payments)),
-    )
-
-
 ROOT = merkle.root([keccak(b"commitment")])
 
 
@@ -262,7 +241,7 @@ def test_roots_are_anchored_once_each_in_order(world: World) -> None:
 
 def test_only_an_operator_anchors_settles_and_refunds(world: World) -> None:
     job, name = opened(world)
-    receipt = make_receipt(job, share(), ROOT)
+    receipt = make_receipt(job, share(), commitments_root=ROOT)
     for refused in (
         lambda: world.ledger.anchor(STRANGER, name, keccak(b"other")),
         lambda: world.ledger.settle(SUBMITTER, name, share(), receipt),
@@ -280,7 +259,7 @@ def test_no_root_is_no_anchor(world: World) -> None:
 
 def test_settling_pays_everyone_and_writes_the_receipt(world: World) -> None:
     job, name = opened(world)
-    receipt = make_receipt(job, share(), ROOT)
+    receipt = make_receipt(job, share(), commitments_root=ROOT)
     made = world.ledger.settle(OPERATOR, name, share(), receipt)
     assert world.held(SOLVER) == 600
     assert world.held(VERIFIER) == 150
@@ -296,7 +275,7 @@ def test_settling_pays_everyone_and_writes_the_receipt(world: World) -> None:
 
 def test_settling_twice_pays_once(world: World) -> None:
     job, name = opened(world)
-    receipt = make_receipt(job, share(), ROOT)
+    receipt = make_receipt(job, share(), commitments_root=ROOT)
     first = world.ledger.settle(OPERATOR, name, share(), receipt)
     assert world.ledger.settle(OPERATOR, name, share(), receipt) == first
     assert world.total() == MINTED
@@ -304,10 +283,10 @@ def test_settling_twice_pays_once(world: World) -> None:
 
 def test_a_settled_job_is_not_settled_otherwise(world: World) -> None:
     job, name = opened(world)
-    world.ledger.settle(OPERATOR, name, share(), make_receipt(job, share(), ROOT))
+    world.ledger.settle(OPERATOR, name, share(), make_receipt(job, share(), commitments_root=ROOT))
     other = share(solver=601)
     with pytest.raises(TransactionReverted, match="left escrow"):
-        world.ledger.settle(OPERATOR, name, other, make_receipt(job, other, ROOT))
+        world.ledger.settle(OPERATOR, name, other, make_receipt(job, other, commitments_root=ROOT))
     with pytest.raises(TransactionReverted, match="left escrow"):
         world.ledger.refund(OPERATOR, name, share())
     with pytest.raises(TransactionReverted, match="left escrow"):
@@ -347,7 +326,9 @@ def test_payments_that_do_not_add_up_are_refused(
 ) -> None:
     job, name = opened(world)
     with pytest.raises(TransactionReverted, match=reason):
-        world.ledger.settle(OPERATOR, name, settlement, make_receipt(job, settlement, ROOT))
+        world.ledger.settle(
+            OPERATOR, name, settlement, make_receipt(job, settlement, commitments_root=ROOT)
+        )
     with pytest.raises(TransactionReverted, match=reason):
         world.ledger.refund(OPERATOR, name, settlement)
     assert world.held(SOLVER) == 0
@@ -370,7 +351,7 @@ def test_a_receipt_that_says_otherwise_is_refused(
     world: World, change: dict[str, object], reason: str
 ) -> None:
     job, name = opened(world)
-    receipt = replace(make_receipt(job, share(), ROOT), **change)  # type: ignore[arg-type]
+    receipt = replace(make_receipt(job, share(), commitments_root=ROOT), **change)  # type: ignore[arg-type]
     with pytest.raises(TransactionReverted, match=reason):
         world.ledger.settle(OPERATOR, name, share(), receipt)
     assert world.ledger.receipt(name) is None
@@ -413,7 +394,7 @@ def test_past_the_deadline_anyone_sends_the_budget_home(world: World) -> None:
 def test_settling_still_counts_past_the_deadline_until_someone_reclaims(world: World) -> None:
     job, name = opened(world)
     world.clock[0] += 10**8
-    world.ledger.settle(OPERATOR, name, share(), make_receipt(job, share(), ROOT))
+    world.ledger.settle(OPERATOR, name, share(), make_receipt(job, share(), commitments_root=ROOT))
     assert world.total() == MINTED
 
 
@@ -421,7 +402,7 @@ def test_a_model_has_the_receipts_of_every_job_that_gave_it(world: World) -> Non
     receipts = []
     for number in range(3):
         job, name = opened(world, number)
-        receipts.append(make_receipt(job, share(), ROOT))
+        receipts.append(make_receipt(job, share(), commitments_root=ROOT))
         world.ledger.settle(OPERATOR, name, share(), receipts[-1])
     assert list(world.ledger.receipts_of(keccak(b"model"))) == receipts
     assert list(world.ledger.receipts_of(keccak(b"model"), limit=2)) == receipts[:2]

@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 import pytest
+from receipts import make_receipt
 
 from gensyn_lightning.chain.reading import ChainReader
 from gensyn_lightning.errors import LedgerError
@@ -12,8 +13,7 @@ from gensyn_lightning.protocol.canonical import struct_hash
 from gensyn_lightning.protocol.digest import Address, Money, keccak
 from gensyn_lightning.protocol.job import job_id
 from gensyn_lightning.protocol.receipt import Receipt
-from gensyn_lightning.protocol.settlement import Payment, Settlement, settle_root
-from gensyn_lightning.protocol.verdict import DisputeClass
+from gensyn_lightning.protocol.settlement import Payment, Settlement
 
 ROOT = keccak(b"commitments")
 
@@ -22,23 +22,7 @@ def settled(place: Any) -> tuple[Receipt, Any]:
     job, ledger = place.job(), place.ledger()
     name = job_id(job)
     settlement = Settlement((Payment(Address(b"\xaa" * 20), Money(400)),), Money(600))
-    receipt = Receipt(
-        job=name,
-        program=job.program,
-        submitter=job.submitter,
-        model=keccak(b"model"),
-        end_root=keccak(b"end"),
-        segments=3,
-        replayed=2,
-        owners=1,
-        numerics=job.numerics,
-        sandbox_tier="none",
-        dispute_class=DisputeClass.NONE,
-        single_operator=True,
-        commitments_root=ROOT,
-        settle_root=settle_root(settlement),
-        paid=Money(400),
-    )
+    receipt = make_receipt(job, settlement, commitments_root=ROOT)
     ledger.deposit(place.submitter, job)
     ledger.anchor(place.operator, name, ROOT)
     return receipt, ledger.settle(place.operator, name, settlement, receipt)
