@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.util
 import sys
-from collections.abc import Callable, Sequence
-from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
+
+from gensyn_lightning._imports import Watch
 
 NAME = "gensyn"
 DESCRIPTION = "Trains on machines you do not own, and checks the result."
@@ -24,46 +23,18 @@ failures: list[str] = []  # what went wrong in here; `gensyn doctor` shows it
 
 def install() -> None:
     """Register the strategy now where Lightning is imported, and later where it is not yet."""
-    _quietly(_install)
-
-
-class _Finder:
-    """Finds the strategies modules of Lightning as usual, and sees to it that they are taught."""
-
-    searching = False
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        """Return the spec the other finders give, with a loader that registers the strategy."""
-        if name not in MODULES or self.searching:
-            return None
-        self.searching = True
-        try:
-            spec = importlib.util.find_spec(name)
-        finally:
-            self.searching = False
-        if spec is not None and spec.loader is not None:
-            _quietly(_extend, spec.loader)
-        return spec
+    try:
+        _install()
+    except Exception as error:
+        _failed(error)
 
 
 def _install() -> None:
     for name in MODULES:
         if name in sys.modules:
             _register(sys.modules[name])
-    if not any(type(each).__qualname__ == _Finder.__qualname__ for each in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())
-
-
-def _extend(loader: Any) -> None:
-    execute = loader.exec_module
-
-    def exec_module(module: ModuleType) -> None:
-        execute(module)
-        _quietly(_register, module)
-
-    loader.exec_module = exec_module
+    if not any(getattr(each, "names", None) == MODULES for each in sys.meta_path):
+        sys.meta_path.insert(0, Watch(MODULES, _register, _failed))
 
 
 def _register(module: ModuleType) -> None:
@@ -78,8 +49,5 @@ def _build(flavour: str) -> Any:
     return importlib.import_module("gensyn_lightning.strategy").flavoured(flavour)()
 
 
-def _quietly(call: Callable[..., None], *args: Any) -> None:
-    try:
-        call(*args)
-    except Exception as error:
-        failures.append(f"{type(error).__name__}: {error}")
+def _failed(error: Exception) -> None:
+    failures.append(f"{type(error).__name__}: {error}")

@@ -112,7 +112,7 @@ class GensynMagics(Magics):
             carried.append(trainer)
             return self.sent.carry(trainer, fit, way)
 
-        with every_fit(carry, cell or ""):
+        with every_fit(carry):
             if cell is not None:
                 self._run(cell)
             if flags.target:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial, wraps
+from types import ModuleType
 from typing import Any
 
+from gensyn_lightning._imports import Watch
 from gensyn_lightning.errors import ConfigError
-from kernel_ext.target import FLAVOURS, flavour_of
+from kernel_ext.target import TRAINERS, flavour_of
 
 
 def adopt(trainer: Any) -> Any:
@@ -37,25 +37,37 @@ def adopt(trainer: Any) -> Any:
 
 
 @contextmanager
-def every_fit(around: Callable[[Any, Callable[[], Any]], Any], source: str = "") -> Iterator[None]:
+def every_fit(around: Callable[[Any, Callable[[], Any]], Any]) -> Iterator[None]:
     """Have `around(trainer, fit)` in the place of every `Trainer.fit` of the block.
 
     `fit` calls the original with the same arguments; `around` returns what the call then returns.
-    `source` is the text of what runs in the block: the packages it names are loaded before.
+    A Lightning package that is first imported inside the block is changed as well.
     """
-    for each in FLAVOURS:
-        package = each.partition(".")[0]
-        if re.search(rf"\b{package}\b", source) and importlib.util.find_spec(package):
-            importlib.import_module(each)
-    classes = [sys.modules[each].Trainer for each in FLAVOURS if each in sys.modules]
-    originals = [(kind, kind.fit) for kind in classes]
-    for kind, original in originals:
-        kind.fit = _around(original, around)
+    originals: list[tuple[Any, Callable[..., Any]]] = []
+
+    def replace(module: ModuleType) -> None:
+        kind: Any = vars(module)["Trainer"]
+        originals.append((kind, kind.fit))
+        kind.fit = _around(kind.fit, around)
+
+    watch = Watch(TRAINERS, replace, _stop)
+    for each in TRAINERS:
+        if each in sys.modules:
+            replace(sys.modules[each])
+    sys.meta_path.insert(0, watch)
     try:
         yield
     finally:
+        sys.meta_path.remove(watch)
         for kind, original in originals:
             kind.fit = original
+
+
+def _stop(error: Exception) -> None:
+    """Let nothing be trained here that was to be sent."""
+    raise ConfigError(
+        "this Lightning cannot be told to send its fits", hint="import it before the cell"
+    ) from error
 
 
 def _around(

@@ -53,6 +53,7 @@ class Submission:
         self.board: Board | None = None
         self.outcome: Outcome | None = None
         self._cancel: Callable[[], None] | None = None
+        self._same_program = True
         self._began = time.monotonic()
         self._moved = 0
         self._cursor = 0
@@ -103,9 +104,10 @@ class Submission:
         name = jobs.find(Home(self.config.home), self.options.attach)
         job = network.client.job(name).job
         self.board = self._board(network, job, jobs.most_batches(Home(self.config.home), name))
-        if job.program != captured.manifest_digest:
+        self._same_program = job.program == captured.manifest_digest
+        if not self._same_program:
             self.display.say(
-                f"{self.board.name} was sent from elsewhere; its model comes back here"
+                f"{self.board.name} was sent from elsewhere; its model comes back if it fits here"
             )
         return job
 
@@ -232,7 +234,7 @@ class Submission:
         ended = network.client.job(name)
         self._tell()
         if result is not None:
-            back.apply(result)
+            back.apply(result, same_program=self._same_program)
         if interrupted is not None:
             raise interrupted
         if ended.state is not State.SETTLED:

@@ -26,6 +26,7 @@ LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 44
 NAME_CHARS_MAX = 24
 VALUE_MAX = 1e300
 LEGEND_PER_ROW = 4
+BARS = "▁▂▃▄▅▆▇█"
 
 
 def plot(series: Mapping[str, Points], checkpoints: Sequence[int] = ()) -> str:
@@ -59,6 +60,21 @@ def describe(series: Mapping[str, Points]) -> str:
         if points
     ]
     return "; ".join(parts) if parts else "nothing logged"
+
+
+def spark(points: Points, columns: int) -> str:
+    """Return one curve in at most `columns` letters, each as high as the last value under it."""
+    shown = _drawable(points)
+    if not shown:
+        return ""
+    low, high = min(y for _, y in shown), max(y for _, y in shown)
+    first, last = min(x for x, _ in shown), max(x for x, _ in shown)
+    letters: dict[int, str] = {}
+    for x, y in shown:
+        level = (y - low) / (high - low) if high > low else 0.0
+        column = (x - first) * columns // max(last - first + 1, columns)
+        letters[column] = BARS[round(level * (len(BARS) - 1))]
+    return "".join(letter for _, letter in sorted(letters.items()))
 
 
 class _Frame:

@@ -8,9 +8,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gensyn_lightning.report.finding import Result
+from gensyn_lightning.report.curves import spark
+from gensyn_lightning.report.finding import Result, printable
 from gensyn_lightning.report.story import ICONS, ROWS_MAX, Story, Tone
 
+CURVE_COLUMNS, STEPS_SHOWN = 48, 6
 STYLES = {
     Tone.GOOD: "bold green",
     Tone.PLAIN: "bold",
@@ -66,6 +68,9 @@ def _parts(story: Story, path: str) -> Iterator[RenderableType]:
         for note in story.not_checked:
             yield Text(f"  · {note}")
         yield Text("")
+    if any(story.curves.values()):
+        yield _curves(story)
+        yield from _checkpoints(story)
     if story.rows:
         yield _segments(story)
     for line in story.disputes:
@@ -75,6 +80,29 @@ def _parts(story: Story, path: str) -> Iterator[RenderableType]:
     if story.facts:
         yield _facts(story)
         yield Text(f"\nCheck it yourself: gensyn verify {path}", style="dim")
+
+
+def _curves(story: Story) -> Table:
+    table = Table(title="Logged", title_justify="left", box=None, pad_edge=False)
+    for column in ("name", "first", "", "last"):
+        table.add_column(column, justify="right" if column == "first" else "left")
+    for name, points in story.curves.items():
+        if points:
+            ends = (
+                f"{points[0][1]:.4g}",
+                Text(spark(points, CURVE_COLUMNS)),
+                f"{points[-1][1]:.4g}",
+            )
+            table.add_row(Text(printable(name)), *ends)
+    return table
+
+
+def _checkpoints(story: Story) -> Iterator[RenderableType]:
+    steps = [str(each) for each in story.checkpoints]
+    if steps:
+        more = f" and {len(steps) - STEPS_SHOWN} more" if len(steps) > STEPS_SHOWN else ""
+        yield Text(f"checkpoints after step {', '.join(steps[:STEPS_SHOWN])}{more}")
+    yield Text("")
 
 
 def _segments(story: Story) -> Table:

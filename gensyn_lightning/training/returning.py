@@ -60,21 +60,24 @@ class Return:
         self._resume_path = captured.resume_path
         self.confined = ConfinedFolders(captured.manifest.folders, captured.places)
 
-    def apply(self, result: Result) -> None:
+    def apply(self, result: Result, *, same_program: bool = True) -> None:
         """Make trainer, model, callbacks, loggers, folders and generators what the fit made them.
 
-        Raises what the program raised if that is how the fit ended.
+        Raises what the program raised if that is how the fit ended, and `StateError` before
+        anything is written if it may not have been the `same_program` and left another model.
         """
         rehearse(self.trainer, *self._call, self._deaf)
         if result.outcome is Outcome.FINISHED:
             conclude(self.trainer, self._deaf)
+        value = state.decode(result.state, folders=self.places, resolve=resolve_loaded)
+        if not same_program:
+            snapshot.must_match(self.trainer, value)
         self.deliver(result.outputs, result.files)
         for each in result.outputs:
             tell(self._loggers, each.calls, self.places)
         said = [line for each in result.outputs for line in each.lines]
         trace = _traceback(said) if result.outcome is Outcome.RAISED else []
         show(line for line in said if line not in trace)
-        value = state.decode(result.state, folders=self.places, resolve=resolve_loaded)
         snapshot.restore(self.trainer, value)
         self.trainer._checkpoint_connector._ckpt_path = self._resume_path
         if result.outcome is Outcome.FINISHED:

@@ -91,6 +91,26 @@ def restore(trainer: Any, value: Mapping[str, Any]) -> None:
     randomness.write(value["generators"])
 
 
+def must_match(trainer: Any, value: Mapping[str, Any]) -> None:
+    """Raise `StateError` unless a state is one of the trainer's own model, by names and shapes.
+
+    This is for a state that another program may have left; buffers may grow while one trains.
+    """
+    written = value["model"]
+    for name, tensor in trainer.strategy._lightning_module.named_parameters():
+        there = written.get(name)
+        if there is None or (there.shape, there.dtype) != (tensor.shape, tensor.dtype):
+            is_there = "is not there" if there is None else f"is {_form(there)} there"
+            raise StateError(
+                f"the job trained another model: {name} {is_there}, {_form(tensor)} here",
+                hint="take it back with the program that was sent",
+            )
+
+
+def _form(tensor: torch.Tensor) -> str:
+    return f"{list(tensor.shape)} of {str(tensor.dtype).removeprefix('torch.')}"
+
+
 def stays_out(trainer: Any) -> list[str]:
     """Return what a fit that is over made during training and no state can carry, by path."""
     run: Run = vars(trainer.fit_loop)[loops.ATTRIBUTE]

@@ -14,11 +14,9 @@ from typing import Any
 import pytest
 
 from gensyn_lightning.client import Client, LogEntry
-from gensyn_lightning.identity import Identity, open_account
 from gensyn_lightning.network import Home, NetworkInfo
+from gensyn_lightning.network.connection import submitter
 from gensyn_lightning.network.home import read_info
-from gensyn_lightning.protocol.canonical import Domain
-from gensyn_lightning.protocol.digest import parse_address
 
 WAIT_S = 60.0
 
@@ -166,9 +164,7 @@ def seed() -> int:
 @pytest.fixture
 def connect() -> Callable[[NetworkInfo], Client]:
     def connected(info: NetworkInfo) -> Client:
-        domain = Domain(int(info.domain["chain_id"]), parse_address(str(info.domain["escrow"])))
-        account = open_account(Path(info.keys), info.submitter)
-        return Client(info.coordinator, Identity(account, domain), patience_s=WAIT_S)
+        return Client(info.coordinator, submitter(info), patience_s=WAIT_S)
 
     return connected
 

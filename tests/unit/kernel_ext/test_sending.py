@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as new
@@ -57,3 +60,37 @@ def test_fits_are_sent_inside_the_block_only(package: Any, monkeypatch: pytest.M
         assert trainer.fit(None) == "done"
     assert fitted == [trainer]
     assert package.Trainer.fit is original
+
+
+LATE = """
+import sys
+from kernel_ext.sending import every_fit
+
+sent = []
+with every_fit(lambda trainer, fit: sent.append(trainer)):
+    assert not {"lightning", "pytorch_lightning"} & sys.modules.keys()
+    import theirs
+assert sent == [theirs.trainer], sent
+assert theirs.Trainer.fit.__module__ == theirs.Trainer.__module__
+"""
+THEIRS = """
+from {package} import Trainer
+
+trainer = Trainer(logger=False, enable_checkpointing=False)
+trainer.fit("a model")
+"""
+
+
+@pytest.mark.parametrize("package", ["lightning.pytorch", "lightning", "pytorch_lightning"])
+def test_a_package_that_is_first_imported_in_the_block_sends_too(
+    package: str, tmp_path: Path
+) -> None:
+    (tmp_path / "theirs.py").write_text(THEIRS.format(package=package))
+    (tmp_path / "late.py").write_text(LATE)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", tmp_path / "late.py"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

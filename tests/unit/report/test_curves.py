@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from xml.etree import ElementTree as Xml
 
-from gensyn_lightning.report.curves import describe, plot
+from gensyn_lightning.report.curves import describe, plot, spark
 
 SVG = "{http://www.w3.org/2000/svg}"
 SERIES = {"loss": [(0, 2.0), (10, 0.5)], "val <b>": [(10, math.nan), (10, 0.75)]}
@@ -39,3 +39,12 @@ def test_a_curve_of_one_value_has_a_place() -> None:
         assert all(
             math.isfinite(float(each)) for each in line.get("points", "").replace(",", " ").split()
         )
+
+
+def test_a_curve_fits_into_a_few_letters() -> None:
+    assert spark([(3, 8.0), (4, 1.0), (5, 4.5), (9, 8.0)], 40) == "█▁▅█"
+    assert spark([(0, 0.0)], 40) == "▁"
+    assert spark([(0, math.nan)], 40) == spark([], 40) == ""
+    falling = spark([(at, 1000.0 - at) for at in range(1000)], 40)
+    assert (len(falling), falling[0], falling[-1]) == (40, "█", "▁")
+    assert len(spark([(0, 1.0), (-(2**60), 1e308), (2**60, -1e300)], 40)) <= 40

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 
-from gensyn_lightning.errors import GensynError, Malformed
+from gensyn_lightning.errors import GensynError, Malformed, StateError
 from gensyn_lightning.protocol.digest import Digest, digest_of
-from gensyn_lightning.training import recorder, state
+from gensyn_lightning.training import recorder, snapshot, state
 from gensyn_lightning.training.capture import capture
 from gensyn_lightning.training.outputs import Call, File, Line, Outputs, Removed
 from gensyn_lightning.training.returning import Return, net_files, show, tell
@@ -168,3 +169,34 @@ def test_a_file_that_would_leave_its_folder_is_refused(
     with pytest.raises(GensynError):
         back.deliver([outputs(bad)], stored)
     assert {each.name for each in tmp_path.iterdir()} <= {"files", "runs"}
+
+
+class Two(pl.LightningModule):
+    """A layer and a buffer that grows while it trains."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.net = torch.nn.Linear(2, width)
+        self.register_buffer("seen", torch.zeros(width))
+
+
+@pytest.mark.parametrize(
+    ("other", "odd"),
+    [
+        (torch.nn.Linear(2, 3), "net.weight is not there"),
+        (Two(4), r"net.weight is \[4, 2\] of float32 there, \[3, 2\] of float32 here"),
+        (Two(3).double(), "net.weight is .* of float64 there"),
+    ],
+)
+def test_a_state_of_another_model_is_told_apart(other: torch.nn.Module, odd: str) -> None:
+    trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
+    trainer.strategy.connect(Two(3))
+    with pytest.raises(StateError, match=odd):
+        snapshot.must_match(trainer, {"model": other.state_dict()})
+
+
+def test_a_state_whose_buffers_grew_is_of_the_same_model() -> None:
+    trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
+    trainer.strategy.connect(Two(3))
+    state = Two(3).state_dict() | {"seen": torch.zeros(9)}
+    snapshot.must_match(trainer, {"model": state})
