@@ -34,11 +34,11 @@ def test_the_terminal_shows_what_was_logged(paper: Any) -> None:
     played = paper()
     pins = played.pins()
     story = tell(verify(played.report(), pins), pins)
-    told = replace(story, curves={"loss": [(1, 4.0), (9, 0.5)], "none": []}, checkpoints=range(9))
+    told = replace(story, curves={"loss": [(1, 4.0), (9, 0.5)], "never": []}, checkpoints=range(9))
     lines = [line.split() for line in shown(told).splitlines()]
     assert ["loss", "4", "█▁", "0.5"] in lines
     assert "checkpoints after step 0, 1, 2, 3, 4, 5 and 3 more" in shown(told)
-    assert not any("none" in line for line in lines)
+    assert not any("never" in line for line in lines)
 
 
 def test_unknown_signers_are_never_shown_as_verified(paper: Any) -> None:
