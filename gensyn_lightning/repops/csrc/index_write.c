@@ -195,7 +195,7 @@ static int is_plain(const write_job *j, index_part part) {
 }
 
 static void run_part(const void *arg, int64_t at) {
-  const write_job *j = arg;
+  write_job *j = (write_job *)arg;
   index_part part = index_part_of(&j->split, at);
   int64_t p1 = part.p1;
   for (int64_t p = part.p0; p < p1 && !j->bad; p++) {
