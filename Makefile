@@ -24,7 +24,7 @@ demo: $(BUILT)  ## train the digits program on a network of this machine and sho
 	@$(PY) notebooks/demo.py
 
 test: $(BUILT) $(FOUNDRY) $(CHROMIUM) check  ## everything CI runs
-	$(PY) -m pytest -m "not soak and not hardware" -q -n auto --dist loadfile $(APART:%=--ignore=%)
+	$(PY) -m pytest -m "not soak and not hardware" -q -n 2 --dist loadfile $(APART:%=--ignore=%)
 	$(PY) -m pytest -m "not soak and not hardware" -q $(APART)
 
 check: $(READY)  ## format, lint, types, import rules

@@ -13,7 +13,7 @@ class Watch:
     """A finder for `sys.meta_path`: finds modules as usual, and calls `then` with those named.
 
     `then` is called once a module has been executed. What goes wrong in here, and in `then`, is
-    told to `failed` and stays out of the import.
+    told to `failed`; it stays out of the import unless that raises.
     """
 
     def __init__(

@@ -20,6 +20,7 @@ LINE_COLOURS = (
     "#9a6700",
     "#cf222e",
 )
+CURVES_MAX = len(LINE_COLOURS)
 DASHES = ("", "7 3", "2 3", "9 3 2 3")
 HEIGHT = 190
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 44
@@ -38,7 +39,7 @@ def plot(series: Mapping[str, Points], checkpoints: Sequence[int] = ()) -> str:
     shown = {
         printable(name): kept for name, points in series.items() if (kept := _drawable(points))
     }
-    shown = dict(list(shown.items())[: len(LINE_COLOURS)])
+    shown = dict(list(shown.items())[:CURVES_MAX])
     if not shown:
         nothing = '<text x="8" y="24" font-size="13">nothing logged yet</text>'
         return document(HEIGHT, describe(shown), nothing)

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gensyn_lightning.report.curves import spark
+from gensyn_lightning.report.curves import CURVES_MAX, spark
 from gensyn_lightning.report.finding import Result, printable
 from gensyn_lightning.report.story import ICONS, ROWS_MAX, Story, Tone
 
@@ -86,7 +86,7 @@ def _curves(story: Story) -> Table:
     table = Table(title="Logged", title_justify="left", box=None, pad_edge=False)
     for column in ("name", "first", "", "last"):
         table.add_column(column, justify="right" if column == "first" else "left")
-    for name, points in story.curves.items():
+    for name, points in list(story.curves.items())[:CURVES_MAX]:
         if points:
             ends = (
                 f"{points[0][1]:.4g}",

@@ -97,14 +97,23 @@ def must_match(trainer: Any, value: Mapping[str, Any]) -> None:
     This is for a state that another program may have left; buffers may grow while one trains.
     """
     written = value["model"]
+    _must_have_names(_model(trainer), written)
     for name, tensor in trainer.strategy._lightning_module.named_parameters():
-        there = written.get(name)
-        if there is None or (there.shape, there.dtype) != (tensor.shape, tensor.dtype):
-            is_there = "is not there" if there is None else f"is {_form(there)} there"
+        there = written[name]
+        if (there.shape, there.dtype) != (tensor.shape, tensor.dtype):
             raise StateError(
-                f"the job trained another model: {name} {is_there}, {_form(tensor)} here",
+                f"another model was trained: {name} is {_form(there)} there, {_form(tensor)} here",
                 hint="take it back with the program that was sent",
             )
+
+
+def _must_have_names(live: Mapping[str, Any], written: Mapping[str, Any]) -> None:
+    if list(live) != list(written):
+        odd = sorted(set(live) ^ set(written))[:4]
+        raise StateError(
+            f"the model has other parameters than the state: {odd}",
+            hint="make every module in setup() or configure_model()",
+        )
 
 
 def _form(tensor: torch.Tensor) -> str:
@@ -147,12 +156,7 @@ def _entries(value: Mapping[str, Any]) -> Entries:
 
 def _restore_model(trainer: Any, written: Mapping[str, torch.Tensor]) -> None:
     live = _model(trainer)
-    if list(live) != list(written):
-        odd = sorted(set(live) ^ set(written))[:4]
-        raise StateError(
-            f"the model has other parameters than the state: {odd}",
-            hint="make every module in setup() or configure_model()",
-        )
+    _must_have_names(live, written)
     for name, tensor in live.items():
         tensor.data = written[name].detach()
         if tensor.requires_grad != written[name].requires_grad and tensor.is_leaf:

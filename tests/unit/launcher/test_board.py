@@ -29,6 +29,7 @@ def stages(shown: Board) -> dict[int, Stage]:
 
 
 LEASED = ("leased", {"index": 0, "solver": SOLVER})
+NEXT_LEASED = ("leased", {"index": 1, "solver": SOLVER})
 COMMITTED = ("committed", {"index": 0, "end_event": 10, "batches": 10})
 DRAWN = ("drawn", {"index": 0, "verifier": VERIFIER})
 REPLAYING = ("replaying", {"index": 0, "verifier": VERIFIER})
@@ -70,7 +71,7 @@ def test_a_refuted_segment_is_lost_with_what_was_built_on_it() -> None:
         shown,
         LEASED,
         COMMITTED,
-        ("leased", {"index": 1, "solver": SOLVER}),
+        NEXT_LEASED,
         ("disputed", {"index": 0}),
         ("refuted", {"index": 0, "reason": "two of three"}),
         ("voided", {"first_index": 1, "end_index": 2}),
@@ -85,7 +86,7 @@ def test_segments_batches_checks_and_effort_are_counted() -> None:
         shown,
         LEASED,
         COMMITTED,
-        ("leased", {"index": 1, "solver": SOLVER}),
+        NEXT_LEASED,
         ("committed", {"index": 1, "end_event": 25, "batches": 10}),
         DRAWN,
         ("accepted", {"index": 0, "replayed": 1}),
