@@ -4,9 +4,9 @@ A segment costs a fixed time (a fork, a state read and written) and a time per e
 second says how many events fit the target: dividing whole times would shrink segments whenever
 the fixed time grows, until nothing but fixed time is left.
 
-The fixed time is worth less the longer a job runs: past the target, a segment may last half as long
-as everything before it. Short jobs keep short segments, long ones are not cut up needlessly, and
-never more than a third of the work hangs on one segment.
+The fixed time is worth less the longer a job runs: past the target, a segment may last as long as
+everything before it. Short jobs keep short segments, long ones are not cut up needlessly, and
+never more than half of the work hangs on one segment.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from gensyn_lightning.protocol.parameters import EVENTS_PER_TASK_MAX
 _FIXED_SHARE_MAX = 16  # a segment's events are taken to cost at least 1/16 of its time
 _UNLIKE = 4  # lengths that differ by a quarter tell the two costs apart
 _TOO_LONG = 4
-_SHARE_OF_TRAINED = 2
 TARGETS_MAX = 4  # no segment aims at more than so many times the target
 
 
@@ -60,7 +59,8 @@ def next_events(pace: Pace, before: int, trained: int, target_ms: int) -> int:
     wanted = before
     if pace.event_us:
         on_target = 1000 * target_ms // pace.event_us
-        wanted = min(max(on_target, trained // _SHARE_OF_TRAINED), TARGETS_MAX * on_target)
+        longest = TARGETS_MAX * target_ms * pace.events // pace.spent_ms  # as fast as the last one
+        wanted = min(max(on_target, trained), longest)
     least = max(before // SEGMENT_SHRINK_MAX, 1)
     most = min(before * SEGMENT_GROWTH_MAX, EVENTS_PER_TASK_MAX)
     return min(max(wanted, least), most)

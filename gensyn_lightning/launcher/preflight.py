@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,8 +49,16 @@ class Trial:
     artifacts: Path
     scratch: Path
 
-    def run(self, environment: int = 0, tape: Path | None = None) -> Preflight:
-        """Run the first batch once, in one of several unlike environments."""
+    def run(
+        self,
+        environment: int = 0,
+        tape: Path | None = None,
+        stop: threading.Event | None = None,
+    ) -> Preflight:
+        """Run the first batch once, in one of several unlike environments.
+
+        With a `tape` this waits until it is there, or raises `LeaseLost` once `stop` is set.
+        """
         folder = self.scratch / f"preflight-{environment}"
         folder.mkdir(mode=0o700)
         request = SegmentRequest(
@@ -59,18 +69,27 @@ class Trial:
             target_event=1,
             start_root=ZERO,
             tape=tape,
+            tape_follows=tape is not None,
             perturb=environment,
         )
-        return Preflight(self.runner.run(request, folder, None, TIMEOUT_S), folder)
+        return Preflight(self.runner.run(request, folder, None, TIMEOUT_S, stop), folder)
 
     def twice(self) -> Preflight:
         """Run the first batch in two unlike environments and return what both gave.
 
         What the first run read from outside is fed to the second, as it is to whoever checks a
-        segment. Raises `NotReplayable` naming the first leaf of the state that differs.
+        segment; meanwhile the second loads the program. Raises `NotReplayable` naming the first
+        leaf of the state that differs.
         """
-        first = self.run()
-        compare(first, self.run(1, first.scratch / TAPE_NAME))
+        tape, stop = self.scratch / TAPE_NAME, threading.Event()
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            second = beside.submit(self.run, 1, tape, stop)
+            try:
+                first = self.run()
+                tape.hardlink_to(first.scratch / TAPE_NAME)
+                compare(first, second.result())
+            finally:
+                stop.set()
         return first
 
 

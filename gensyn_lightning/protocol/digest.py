@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NewType
 
 from blake3 import blake3
-from Crypto.Hash import keccak as _keccak
+from sha3 import keccak_256  # type: ignore[import-untyped]
 
 from gensyn_lightning.errors import Malformed
 
@@ -28,7 +28,7 @@ def digest_of(data: bytes | memoryview) -> Digest:
 
 def keccak(data: bytes) -> Digest:
     """Return Keccak-256 of `data`, as Solidity's `keccak256` gives it."""
-    return Digest(_keccak.new(digest_bits=256, data=data).digest())
+    return Digest(keccak_256(data).digest())
 
 
 def parse_digest(text: str) -> Digest:

@@ -172,6 +172,7 @@ def _address(function: Any) -> int:
     return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
+@cache
 def _is_no_caller(library: slots.Loaded) -> bool:
     return PurePath(library.name).name.startswith(_NOT_CALLERS)
 

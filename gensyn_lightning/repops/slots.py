@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
@@ -33,6 +33,9 @@ _SYMBOL = np.dtype(
         ("size", "<u8"),
     ]
 )
+
+
+_seen: dict[tuple[int, bytes], Loaded | None] = {}
 
 
 class _Segment(ctypes.Structure):
@@ -90,7 +93,9 @@ def libraries() -> list[Loaded]:
     found: list[Loaded] = []
 
     def note(info: Any, size: int, data: int) -> int:
-        found.extend(_loaded(info.contents))
+        library = _loaded(info.contents)
+        if library is not None:
+            found.append(library)
         return 0
 
     kind = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.POINTER(_Info), ctypes.c_size_t, ctypes.c_void_p)
@@ -136,7 +141,15 @@ def fill(slots: Mapping[Slot, int]) -> None:
             _protect(page, _PROT_READ)
 
 
-def _loaded(info: _Info) -> Iterator[Loaded]:
+def _loaded(info: _Info) -> Loaded | None:
+    """Return one library, or None where it has no slots; each is looked at in detail once."""
+    key = (info.address, info.name or b"")
+    if key not in _seen:
+        _seen[key] = _look_at(info)
+    return _seen[key]
+
+
+def _look_at(info: _Info) -> Loaded | None:
     name = os.fsdecode(info.name or b"")
     dynamic, read_only = 0, range(0)
     for each in info.segments[: info.segment_count]:
@@ -146,8 +159,9 @@ def _loaded(info: _Info) -> Iterator[Loaded]:
         elif each.type == _PT_GNU_RELRO:
             # What the loader protects: whole pages, but for the last if it is shared.
             read_only = range(start // _PAGE * _PAGE, (start + each.bytes) // _PAGE * _PAGE)
-    if dynamic and not PurePath(name).name.startswith("linux-vdso"):
-        yield Loaded(info.address, name, dynamic, read_only)
+    if not dynamic or PurePath(name).name.startswith("linux-vdso"):
+        return None
+    return Loaded(info.address, name, dynamic, read_only)
 
 
 def _tags(library: Loaded) -> dict[int, int]:

@@ -41,6 +41,7 @@ from gensyn_lightning.training.tape import BYTES_MAX as TAPE_BYTES_MAX
 from gensyn_lightning.training.witness import Witness
 
 REPORT_EVERY_S = 0.25
+TAPE_POLL_S = 0.002
 MESSAGE_CHARS_MAX = 1000
 STOP = "stop"
 
@@ -101,6 +102,8 @@ class _Segment(Watcher):
     def prepare(self) -> None:
         """Read the start state and get ready to run from it."""
         if self._request.tape is not None:
+            while self._request.tape_follows and not self._request.tape.exists():
+                time.sleep(TAPE_POLL_S)
             self._tape.replay(_bounded(self._request.tape))
         signal.signal(signal.SIGINT, self._stop)
         value = self._start()

@@ -19,7 +19,7 @@ class Blocker:
 sys.meta_path.insert(0, Blocker())
 """
 MODULES = {
-    "pycryptodome": "Crypto",
+    "safe-pysha3": "sha3",
     "grpcio": "grpc",
     "protobuf": "google",
     "eth-account": "eth_account",
