@@ -16,9 +16,9 @@ class SegmentRequest:
 
     `artifacts` is a folder of files named by their digest, `state` one with the two files of a
     state (None before event 0). `start_root` seeds the witness; it is zero while nobody knows it,
-    at preflight. `tape` is a recording to replay; `tape_follows` says that it is being made, and that
-    the program may be loaded until then. `trace` also writes every event's state root;
-    `perturb` other than 0 asks for an unlike environment, as at preflight.
+    at preflight. `tape` is a recording to replay; with `tape_follows` it is being made, and waited
+    for once the program is loaded. `trace` also writes every event's state root; `perturb` other
+    than 0 asks for an unlike environment, as at preflight.
     """
 
     manifest: Digest

@@ -16,8 +16,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import torch
-
 from gensyn_lightning.errors import ArtifactError, GensynError, SandboxError
 from gensyn_lightning.protocol.canonical import json_bytes
 from gensyn_lightning.protocol.commitment import Outcome
@@ -40,7 +38,7 @@ from gensyn_lightning.training.run import Cut, Run, Watcher
 from gensyn_lightning.training.tape import BYTES_MAX as TAPE_BYTES_MAX
 from gensyn_lightning.training.witness import Witness
 
-REPORT_EVERY_S = 0.25
+REPORT_EVERY_S = 0.5
 TAPE_POLL_S = 0.002
 MESSAGE_CHARS_MAX = 1000
 STOP = "stop"
@@ -87,7 +85,7 @@ class _Segment(Watcher):
         self._workspace = loaded.workspace
         self._classes = Classes(loaded.program)
         self._witness = Witness(request.start_root)
-        self._parameters: list[torch.nn.Parameter] = []
+        self._is_watching = False
         self._hash_s = 0.0
         self._reported = 0.0
         self._trace: list[list[Any]] = []
@@ -206,17 +204,17 @@ class _Segment(Watcher):
             self._witness.batch(batch)
 
     def step_output(self, output: Any) -> None:
-        with _Timed(self):
-            self._witness.output(output)
+        self._witness.output(output)
 
     def event_done(self, kind: str) -> None:
         trainer = self._program.trainer
         with _Timed(self):
-            if kind == "epoch" or not self._parameters:  # walking over all modules takes a while
-                self._parameters = list(trainer.strategy.lightning_module.parameters())
-            gradients = [grad for each in self._parameters if (grad := each.grad) is not None]
-            logged = trainer._logger_connector._logged_metrics
-            self._witness.close(self._run.events - 1, kind, logged, self._parameters + gradients)
+            if kind == "epoch" or not self._is_watching:  # walking over all modules takes a while
+                self._witness.watch(list(trainer.strategy.lightning_module.parameters()))
+                self._is_watching = True
+            self._witness.close(
+                self._run.events - 1, kind, trainer._logger_connector._logged_metrics
+            )
         self._progress(kind)
 
     def settled(self, can_cut: bool) -> None:

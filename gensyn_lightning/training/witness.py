@@ -1,9 +1,12 @@
 """Proof that a segment's batches were worked on: one cheap record per event, under one root.
 
-A record holds the digest of the batch's tensors, of what the step returned and logged, and of 64
-slices of 512 bytes from parameters and gradients at places drawn from (start root, event). Whoever
+A record holds the digest of the batch's tensors, of what the step returned and logged, and of 16
+slices of 2 KiB from parameters and gradients at places drawn from (start root, event). Whoever
 knows only the public roots cannot make one. It does not prove that the work was right: the replayed
 end state does.
+
+After a training step nothing of this is in any cache, and each line costs several times what it
+does in a loop. So in an event's time its bytes are copied, and the rest is done for many events.
 """
 
 from __future__ import annotations
@@ -11,8 +14,8 @@ from __future__ import annotations
 import ctypes
 import struct
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate, islice
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -22,17 +25,16 @@ from gensyn_lightning.protocol import merkle
 from gensyn_lightning.protocol.canonical import json_bytes
 from gensyn_lightning.protocol.digest import Digest
 
-SLICES = 64
-SLICE_BYTES = 512
+SLICES = 16
+SLICE_BYTES = 2048
 LEAVES_PER_BATCH_MAX = 10_000
 DEPTH_MAX = 16
-JOINED_BYTES_MAX = 1 << 20
+HELD_BYTES_MAX = 1 << 16  # what is longer is hashed in its event's time, where it lies
+EVENTS_PER_BLOCK = 64  # so many events' places are drawn at once, and their bytes hashed at once
 
 _LEAVES = (torch.Tensor, float, int, str, type(None))  # the likeliest first
 _MAPPINGS = (dict, Mapping)
 _SEQUENCES = (list, tuple, Sequence)
-_OFFSETS = struct.Struct(f">{SLICES}Q")
-# A complex tensor's memory may be that of its conjugate; those and what is quantized go by torch.
 _REAL = frozenset(
     {
         torch.float32,
@@ -49,78 +51,145 @@ _REAL = frozenset(
 )
 
 
+Held = list[tuple[Any, ...]] | str
+_Place = tuple[int, bool, int]  # a parameter, whether its gradient is meant, and the first byte
+
+
 class Witness:
     """The records of a segment's events, in order."""
 
     def __init__(self, start_root: Digest) -> None:
         self._start_root = start_root
-        self._batch = self._output = blake3().hexdigest()
-        self.records: list[dict[str, Any]] = []
+        self._parameters: Sequence[torch.Tensor] = ()
+        self._block, self._places = -1, list[list[_Place]]()
+        self._batch: Held = []
+        self._output: Any = None
+        self._held: list[tuple[int, str, Held, Held, Held, bytes]] = []
+        self._records: list[dict[str, Any]] = []
+
+    def watch(self, parameters: Sequence[torch.Tensor]) -> None:
+        """Draw from these parameters and their gradients from now on."""
+        self._parameters, self._block = parameters, -1
 
     def batch(self, batch: Any) -> None:
         """Take in the batch an event is about to use."""
-        self._batch = tensors_digest(batch)
+        self._batch = _held(batch)
 
     def output(self, output: Any) -> None:
-        """Take in what the step returned, the loss above all."""
-        self._output = tensors_digest(output)
+        """Take in what the step returned, the loss above all, as it will be when the event ends."""
+        self._output = output
 
-    def close(
-        self,
-        event: int,
-        kind: str,
-        logged: Mapping[str, Any],
-        tensors: Sequence[torch.Tensor],
-    ) -> None:
-        """Write the record of `event`; `tensors` are the parameters and their gradients."""
-        self.records.append(
-            {
-                "event": event,
-                "kind": kind,
-                "batch": self._batch,
-                "output": self._output,
-                "logged": tensors_digest(dict(logged)),
-                "slices": slices_digest(self._start_root, event, tensors),
-            }
-        )
-        self._batch = self._output = blake3().hexdigest()
+    def close(self, event: int, kind: str, logged: Mapping[str, Any]) -> None:
+        """Make the record of `event`."""
+        held = _held(self._output), _held(logged), self._slices(event)
+        self._held.append((event, kind, self._batch, *held))
+        self._batch, self._output = [], None
+        if len(self._held) >= EVENTS_PER_BLOCK:
+            self._hash()
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """Every record made so far."""
+        self._hash()
+        return self._records
 
     def root(self) -> Digest:
         """Return the Merkle root over the records, unsalted."""
         return merkle.root([json_bytes(each) for each in self.records])
 
+    def _hash(self) -> None:
+        """Write the records of the events that are only held."""
+        for event, kind, batch, output, logged, slices in self._held:
+            self._records.append(
+                {
+                    "event": event,
+                    "kind": kind,
+                    "batch": _digest(batch),
+                    "output": _digest(output),
+                    "logged": _digest(logged),
+                    "slices": blake3(slices).hexdigest(),
+                }
+            )
+        self._held.clear()
+
+    def _slices(self, event: int) -> bytes:
+        """Return the slices drawn for an event, one after the other."""
+        block, at = divmod(event, EVENTS_PER_BLOCK)
+        if block != self._block:
+            self._block, self._places = block, self._draw(block)
+        parts = []
+        for index, of_gradient, begin in self._places[at]:
+            tensor = self._parameters[index]
+            if of_gradient:
+                gradient = tensor.grad
+                if gradient is None or gradient.is_sparse:
+                    continue
+                tensor = gradient
+            parts.append(_slice(tensor, begin))
+        return b"".join(parts)
+
+    def _draw(self, block: int) -> list[list[_Place]]:
+        """Return the places for each event of a block; no places where there is nothing."""
+        ends = list(accumulate(each.nbytes for each in self._parameters))
+        total = ends[-1] if ends else 0
+        if not total:
+            return [[] for _ in range(EVENTS_PER_BLOCK)]
+        seed = blake3(b"witness" + self._start_root + block.to_bytes(8, "big"))
+        places: list[_Place] = []
+        for (drawn,) in struct.iter_unpack(">Q", seed.digest(length=8 * SLICES * EVENTS_PER_BLOCK)):
+            of_gradient, offset = divmod(drawn % (2 * total), total)
+            index = bisect_right(ends, offset)
+            begin = offset - (ends[index - 1] if index else 0)
+            places.append((index, bool(of_gradient), begin))
+        return [places[at : at + SLICES] for at in range(0, len(places), SLICES)]
+
 
 def tensors_digest(value: Any) -> str:
     """Return the digest of every tensor and number in a nested value, in order."""
-    parts: list[bytes | memoryview] = []
-    for each in islice(_leaves(value, 0), LEAVES_PER_BATCH_MAX):
+    return _digest(_held(value))
+
+
+def _slice(tensor: torch.Tensor, begin: int) -> bytes | memoryview:
+    """Return some of a tensor's logical bytes; it may have been made smaller meanwhile."""
+    length = min(SLICE_BYTES, tensor.nbytes - begin)
+    if length <= 0:
+        return b""
+    if _is_plain(tensor):
+        return ctypes.string_at(tensor.data_ptr() + begin, length)
+    return raw(tensor)[begin : begin + length]
+
+
+def _held(value: Any) -> Held:
+    """Return what the digest of a nested value is made of, copied; the digest if that is long."""
+    leaves: list[Any] = []
+    _collect(value, leaves, 0)
+    length, held = 0, list[tuple[Any, ...]]()
+    for each in leaves[:LEAVES_PER_BATCH_MAX]:
         if isinstance(each, torch.Tensor):
-            parts.append(f"{each.dtype}{tuple(each.shape)}".encode())
-            parts.append(raw(each))
+            length += each.nbytes
+            if length > HELD_BYTES_MAX:
+                return _digest_in_place(leaves[:LEAVES_PER_BATCH_MAX])
+            held.append((each.dtype, each.shape, _copied(each)))
         else:
-            parts.append((each.hex() if isinstance(each, float) else repr(each)).encode())
-        parts.append(b"\0")
-    return _digest(parts)
+            held.append((each,))
+    return held
 
 
-def slices_digest(start_root: Digest, event: int, tensors: Sequence[torch.Tensor]) -> str:
-    """Return the digest of the slices that (start root, event) draws from `tensors`."""
-    ends = list(accumulate(each.nbytes for each in tensors))
-    total = ends[-1] if ends else 0
-    if not total:
-        return blake3().hexdigest()
-    seed = blake3(b"witness" + start_root + event.to_bytes(8, "big"))
-    views: dict[int, memoryview] = {}
-    parts = []
-    for drawn in _OFFSETS.unpack(seed.digest(length=_OFFSETS.size)):
-        offset = drawn % total
-        index = bisect_right(ends, offset)
-        view = views.get(index)
-        if view is None:
-            view = views[index] = raw(tensors[index])
-        begin = offset - ends[index] + len(view)
-        parts.append(view[begin : begin + SLICE_BYTES])
-    return _digest(parts)
+def _copied(tensor: torch.Tensor) -> bytes:
+    """Return a tensor's logical bytes."""
+    if _is_plain(tensor):
+        return ctypes.string_at(tensor.data_ptr(), tensor.nbytes)
+    return bytes(raw(tensor))
+
+
+def _is_plain(tensor: torch.Tensor) -> bool:
+    """Whether a tensor's memory is its logical bytes.
+
+    A complex tensor's memory may be that of its conjugate; those and what is quantized go by torch.
+    """
+    return (
+        tensor.is_cpu and tensor.dtype in _REAL and tensor.is_contiguous() and not tensor.is_neg()
+    )
 
 
 def raw(tensor: torch.Tensor) -> memoryview:
@@ -128,8 +197,9 @@ def raw(tensor: torch.Tensor) -> memoryview:
 
     The bytes are good for as long as the tensor is and keeps its size.
     """
-    if tensor.is_cpu and tensor.dtype in _REAL and tensor.is_contiguous() and not tensor.is_neg():
-        return _memory(tensor)
+    length = tensor.nbytes
+    if length and _is_plain(tensor):
+        return memoryview((ctypes.c_ubyte * length).from_address(tensor.data_ptr())).cast("B")
     flat = tensor.detach().resolve_conj().resolve_neg().reshape(-1).contiguous()
     if not flat.numel():
         return memoryview(b"")
@@ -137,36 +207,49 @@ def raw(tensor: torch.Tensor) -> memoryview:
     return memoryview(data)
 
 
-def _memory(tensor: torch.Tensor) -> memoryview:
-    """Return a contiguous tensor's own memory.
+def _digest(held: Held) -> str:
+    """Return the digest of what was held."""
+    if isinstance(held, str):
+        return held
+    parts: list[bytes] = []
+    for each in held:
+        if len(each) == 1:
+            parts.append(_text(each[0]))
+        else:
+            dtype, shape, data = each
+            parts += (f"{dtype}{tuple(shape)}".encode(), data)
+        parts.append(b"\0")
+    return blake3(b"".join(parts)).hexdigest()
 
-    A witness is made between two training steps, when torch's and NumPy's ways to the same bytes
-    are in no cache: they take five times as long.
-    """
-    length = tensor.nbytes
-    if not length:
-        return memoryview(b"")
-    return memoryview((ctypes.c_ubyte * length).from_address(tensor.data_ptr())).cast("B")
 
-
-def _digest(parts: Sequence[bytes | memoryview]) -> str:
-    """Hash the parts as one: a single call is far cheaper than one for each small part."""
-    if sum(map(len, parts)) <= JOINED_BYTES_MAX:
-        return blake3(b"".join(parts)).hexdigest()
+def _digest_in_place(leaves: Sequence[Any]) -> str:
+    """Return the digest of leaves without a copy of their bytes."""
     hasher = blake3()
-    for each in parts:
-        hasher.update(each)
+    for each in leaves:
+        if isinstance(each, torch.Tensor):
+            hasher.update(f"{each.dtype}{tuple(each.shape)}".encode())
+            hasher.update(raw(each))
+        else:
+            hasher.update(_text(each))
+        hasher.update(b"\0")
     return hasher.hexdigest()
 
 
-def _leaves(value: Any, depth: int) -> Iterator[Any]:
+def _text(value: float | str | None) -> bytes:
+    return (value.hex() if isinstance(value, float) else repr(value)).encode()
+
+
+def _collect(value: Any, into: list[Any], depth: int) -> None:
+    """Append every tensor and number of a nested value, in order."""
     if isinstance(value, _LEAVES):
-        yield value
+        into.append(value)
     elif depth < DEPTH_MAX:
         if isinstance(value, _MAPPINGS):
             for key in value:
-                yield str(key)
-                yield from _leaves(value[key], depth + 1)
+                into.append(str(key))
+                _collect(value[key], into, depth + 1)
         elif isinstance(value, _SEQUENCES):
             for each in value:
-                yield from _leaves(each, depth + 1)
+                if len(into) > LEAVES_PER_BATCH_MAX:
+                    return
+                _collect(each, into, depth + 1)

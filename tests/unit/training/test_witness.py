@@ -5,7 +5,7 @@ import torch
 
 from gensyn_lightning.protocol.digest import Digest
 from gensyn_lightning.training import witness
-from gensyn_lightning.training.witness import Witness, slices_digest, tensors_digest
+from gensyn_lightning.training.witness import EVENTS_PER_BLOCK, SLICES, Witness, tensors_digest
 
 ROOT = Digest(b"\1" * 32)
 
@@ -16,17 +16,33 @@ def root(**changes: object) -> bytes:
         "batch": [torch.arange(6.0), ["a", 2]],
         "output": {"loss": torch.tensor(0.5)},
         "logged": {"loss": torch.tensor(0.5)},
-        "weights": [torch.arange(3000.0), torch.ones(7)],
+        "weights": weights(),
         "start": ROOT,
         "event": 4,
         **changes,
     }
     made = Witness(given["start"])  # type: ignore[arg-type]
+    made.watch(given["weights"])  # type: ignore[arg-type]
     made.batch(given["batch"])
     made.output(given["output"])
-    made.close(given["event"], "training", given["logged"], given["weights"])  # type: ignore[arg-type]
-    made.close(given["event"] + 1, "epoch", {}, given["weights"])  # type: ignore[arg-type, operator]
+    made.close(given["event"], "training", given["logged"])  # type: ignore[arg-type]
+    made.close(given["event"] + 1, "epoch", {})  # type: ignore[operator]
     return made.root()
+
+
+def weights(change: float = 0.0, gradient: float = 1.0) -> list[torch.Tensor]:
+    made = [torch.arange(3000.0) + change, torch.ones(7)]
+    for each in made:
+        each.grad = torch.full_like(each, gradient)
+    return made
+
+
+def slices(event: int, parameters: list[torch.Tensor], start: Digest = ROOT) -> str:
+    """Return the digest of what is drawn from some parameters at an event."""
+    made = Witness(start)
+    made.watch(parameters)
+    made.close(event, "training", {})
+    return str(made.records[0]["slices"])
 
 
 def test_the_same_work_has_the_same_root() -> None:
@@ -41,7 +57,9 @@ def test_the_same_work_has_the_same_root() -> None:
         {"batch": [torch.arange(6.0), ["b", 2]]},
         {"output": {"loss": torch.tensor(0.25)}},
         {"logged": {"loss": torch.tensor(0.25)}},
-        {"weights": [torch.arange(3000.0) + 1, torch.ones(7)]},
+        {"weights": weights(change=1)},
+        {"weights": weights(gradient=2)},
+        {"weights": [each.clone() for each in weights()]},
         {"start": Digest(b"\2" * 32)},
         {"event": 5},
     ],
@@ -51,10 +69,47 @@ def test_any_change_of_the_work_changes_the_root(change: dict[str, object]) -> N
 
 
 def test_slices_do_not_depend_on_how_memory_lies() -> None:
-    weights = torch.randn(64, 32, 3, 3, generator=torch.Generator().manual_seed(1))
-    plain = slices_digest(ROOT, 1, [weights])
-    assert slices_digest(ROOT, 1, [weights.to(memory_format=torch.channels_last)]) == plain
-    assert slices_digest(ROOT, 2, [weights]) != plain
+    drawn = torch.randn(64, 32, 3, 3, generator=torch.Generator().manual_seed(1))
+    plain = slices(1, [drawn])
+    assert slices(1, [drawn.to(memory_format=torch.channels_last)]) == plain
+    assert slices(2, [drawn]) != plain
+    assert slices(1, [drawn], Digest(b"\2" * 32)) != plain
+
+
+def test_places_differ_from_event_to_event_and_from_block_to_block() -> None:
+    large = [torch.arange(1e6)]
+    seen = {slices(event, large) for event in range(3 * EVENTS_PER_BLOCK)}
+    assert len(seen) == 3 * EVENTS_PER_BLOCK
+
+
+def test_a_record_is_of_its_event_also_when_it_is_hashed_later() -> None:
+    weight = torch.zeros(100)
+    one, many = [], Witness(ROOT)
+    many.watch([weight])
+    for event in range(2 * EVENTS_PER_BLOCK + 1):
+        weight += 1
+        batch, output = torch.full((3,), float(event)), torch.tensor(0.5 * event)
+        single = Witness(ROOT)
+        single.watch([weight])
+        for each in (single, many):
+            each.batch(batch)
+            each.output(output)
+            each.close(event, "training", {"loss": output})
+        one += single.records
+        batch.zero_()
+        output.zero_()
+    assert many.records == one
+
+
+def test_a_parameter_that_shrinks_is_read_to_its_end() -> None:
+    weight = torch.nn.Parameter(torch.arange(5000.0))
+    made = Witness(ROOT)
+    made.watch([weight])
+    made.close(0, "training", {})
+    weight.data = torch.ones(3)
+    for event in range(1, SLICES):
+        made.close(event, "training", {})
+    assert len(made.records) == SLICES
 
 
 @pytest.mark.parametrize(
@@ -75,17 +130,23 @@ def test_digests_of_tensors_stay_what_they_are(value: torch.Tensor, digest: str)
 
 @pytest.mark.parametrize(
     ("event", "digest"),
-    [(0, "abeb60f8788642f1"), (1, "b82a89aa0163770e"), (9, "ef043bd1c1772411")],
+    [
+        (0, "838b19f79ef3f9bc"),
+        (1, "e049dbd16b7c3069"),
+        (64, "e72847e714f1d06b"),
+        (1000, "a64afbe9331131c3"),
+    ],
 )
 def test_digests_of_slices_stay_what_they_are(event: int, digest: str) -> None:
-    weights = [
+    parameters = [
         torch.arange(3000.0),
         torch.ones(7),
         torch.nn.Parameter(torch.arange(5000.0).reshape(50, 100)),
         torch.zeros(0),
         torch.arange(40, dtype=torch.int16).reshape(8, 5).t(),
     ]
-    assert slices_digest(ROOT, event, weights)[:16] == digest
+    parameters[0].grad = torch.arange(3000.0) * 2
+    assert slices(event, parameters)[:16] == digest
 
 
 @pytest.mark.parametrize("whole", [torch.arange(12.0), torch.arange(12.0) * 1j])
@@ -95,11 +156,21 @@ def test_a_tensor_is_its_elements_wherever_they_lie(whole: torch.Tensor) -> None
 
 
 def test_slices_of_nothing_have_a_digest() -> None:
-    assert slices_digest(ROOT, 1, []) == slices_digest(ROOT, 1, [torch.empty(0)])
+    assert slices(1, []) == slices(1, [torch.empty(0)])
+
+
+def test_a_sparse_gradient_is_no_place() -> None:
+    table = torch.nn.Embedding(10, 4, sparse=True)
+    table.weight.data = torch.zeros(10, 4)
+    without = slices(1, [table.weight])
+    table(torch.tensor([1, 2])).sum().backward()
+    assert table.weight.grad is not None
+    assert table.weight.grad.is_sparse
+    assert slices(1, [table.weight]) == without
 
 
 def test_large_batches_are_hashed_as_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     batch = [torch.randn(100), torch.zeros(3, dtype=torch.bfloat16), None, 1.5, "text"]
     before = tensors_digest(batch)
-    monkeypatch.setattr(witness, "JOINED_BYTES_MAX", 0)
+    monkeypatch.setattr(witness, "HELD_BYTES_MAX", 0)
     assert tensors_digest(batch) == before
