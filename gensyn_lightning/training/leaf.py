@@ -42,6 +42,7 @@ PACKED_KINDS = {
     "bytes": "uint8",
     "bytearray": "uint8",
 }
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 KINDS = (*TENSOR_KINDS, "array", *PACKED_KINDS)
 # What safetensors calls a dtype; the others are stored there as plain bytes.
 SAFETENSORS_CODES = {
@@ -143,7 +144,7 @@ def record(leaf: Leaf) -> StateLeaf:
 
 def form(leaf: Leaf) -> str:
     """Return what steers a program besides the numbers: canonical JSON, defaults left out."""
-    return json.dumps(_form(leaf), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return _COMPACT.encode(_form(leaf))
 
 
 def in_order(leaves: Iterable[Leaf]) -> tuple[Leaf, ...]:

@@ -28,6 +28,9 @@ LEAF = {"$leaf": None}
 _NESTING_MAX = 5 * (DEPTH_MAX + 2)  # brackets per level of a value, at most
 _SEGMENT_MAX = 128
 _INTEGER = re.compile(r"-?\d+")
+_COMPACT = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False
+)
 
 
 def value_leaves(tree: Any) -> Iterator[Leaf]:
@@ -37,10 +40,7 @@ def value_leaves(tree: Any) -> Iterator[Leaf]:
 
 def dumps(value: Any) -> bytes:
     """Return the one way our trees are written: compact JSON, members sorted, UTF-8."""
-    text = json.dumps(
-        value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False
-    )
-    return text.encode()
+    return _COMPACT.encode(value).encode()
 
 
 def loads(data: bytes | memoryview) -> Any:
