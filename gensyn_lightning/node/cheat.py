@@ -15,7 +15,7 @@ from gensyn_lightning.node.fault import Faults, Kind
 from gensyn_lightning.node.held import Held
 from gensyn_lightning.node.memory import Memory
 from gensyn_lightning.node.segments import Finding, Inputs, Segments
-from gensyn_lightning.node.solver import HandedOver, Say, Solver
+from gensyn_lightning.node.solver import Kept, Say, Solver
 from gensyn_lightning.node.verifier import Verifier
 from gensyn_lightning.protocol.commitment import Commitment, Outcome, StoreReceipt
 from gensyn_lightning.protocol.digest import Digest, Nonce, digest_of, keccak
@@ -34,6 +34,8 @@ Train = Callable[[Segments, Held, Inputs, Path], Finding]
 class CheatingSolver(Solver):
     """A solver that cheats in the segments its faults name."""
 
+    goes_ahead = False  # what it hands in may not be what it made
+
     def __init__(
         self, client: Client, segments: Segments, memory: Memory, say: Say, faults: Faults
     ) -> None:
@@ -48,15 +50,12 @@ class CheatingSolver(Solver):
         train = _CHEATS.get(kind) if kind is not None else None
         return (train or _honest)(self.segments, held, inputs, scratch)
 
-    def hand_over(self, work: Work, finding: Finding) -> HandedOver:
+    def hand_over(self, work: Work, kept: Kept) -> int:
         """Upload everything, or everything but the end state's tensors."""
         if self._faults.cheat(work.task) is not Kind.WITHHOLD_STATE:
-            return super().hand_over(work, finding)
-        tensors = finding.scratch / "state/tensors.safetensors"
-        withheld = digest_of(tensors.read_bytes())
-        tensors.write_bytes(b"")
-        handed = super().hand_over(work, finding)
-        return replace(handed, state=StateRefs(handed.state.structure, withheld))
+            return super().hand_over(work, kept)
+        files = {name: path for name, path in kept.files.items() if name != kept.state.tensors}
+        return super().hand_over(work, replace(kept, files=files))
 
     def receipt(self, work: Work, refs: StateRefs) -> tuple[StoreReceipt, Signature]:
         """Return the store's receipt, or one made up here when the store was given nothing."""

@@ -41,9 +41,21 @@ class Held:
     event: int = 0
     handed_in: bool = False
     progress: dict[str, Any] = field(default_factory=dict)
+    _heir: Held | None = None
+
+    def pass_on_to(self, heir: Held) -> None:
+        """Have `heir`, whose lease it really is, told of the runner, and stop it."""
+        lost, heir.stop = heir.stop, self.stop
+        if lost.is_set():
+            self.stop.set()
+        heir.progress, heir.event = self.progress, max(self.event, heir.event)
+        self._heir = heir
 
     def advance(self, progress: Mapping[str, Any]) -> None:
         """Take in what a runner reports; called from the thread that runs it."""
+        if self._heir is not None:
+            self._heir.advance(progress)
+            return
         event = progress.get("event")
         if isinstance(event, int):
             self.event = max(0, event)

@@ -25,6 +25,7 @@ from gensyn_lightning.wire.nodes import Work
 GRACE_S = 60.0
 FILES_MAX = 1 << 14
 RUNNER_LOG = "runner.log"
+ARTIFACTS = "artifacts"
 LAST_WORDS_BYTES_MAX = 4000
 
 
@@ -81,7 +82,7 @@ class Segments:
 
     def lay_out(self, work: Work, folder: Path) -> Inputs:
         """Fetch the program, its files, the start state and the tape of `work` into `folder`."""
-        artifacts = folder / "artifacts"
+        artifacts = folder / ARTIFACTS
         self.cache.lay_out([work.job.program], artifacts)
         manifest = read_manifest(work.job.program, artifacts)
         self.cache.lay_out((each.digest for each in manifest.artifacts()), artifacts)
@@ -92,18 +93,25 @@ class Segments:
         return Inputs(artifacts, self._start_state(work, folder), tape)
 
     def run(
-        self, held: Held, inputs: Inputs, scratch: Path, target_event: int | None = None
+        self,
+        held: Held,
+        inputs: Inputs,
+        scratch: Path,
+        target_event: int | None = None,
+        target_file: Path | None = None,
     ) -> Finding:
         """Run the segment in a fresh fork, in the new folder `scratch`.
 
-        A runner that dies without a word is given one more try: it may have died with its zygote.
+        It ends at its task's target, at `target_event`, or at what `target_file` will say. A runner
+        that dies without a word is given one more try: it may have died with its zygote.
         """
+        target = held.work.task.target_event if target_event is None else target_event
         try:
-            return self._run(held, inputs, scratch, target_event)
+            return self._run(held, inputs, scratch, target, target_file)
         except SandboxError as error:
             print(f"trying once more: {error}", file=sys.stderr, flush=True)
             shutil.rmtree(scratch)
-            return self._run(held, inputs, scratch, target_event)
+            return self._run(held, inputs, scratch, target, target_file)
 
     def numerics(self) -> tuple[str, ...]:
         """Return every arithmetic computed here."""
@@ -113,7 +121,9 @@ class Segments:
         """Return what runners here compute when challenged."""
         return self._runner.answer(self._scratch, challenge)
 
-    def _run(self, held: Held, inputs: Inputs, scratch: Path, target_event: int | None) -> Finding:
+    def _run(
+        self, held: Held, inputs: Inputs, scratch: Path, target: int, target_file: Path | None
+    ) -> Finding:
         scratch.mkdir(mode=0o700)
         task = held.work.task
         request = SegmentRequest(
@@ -121,7 +131,8 @@ class Segments:
             artifacts=inputs.artifacts,
             state=inputs.state,
             first_event=task.first_event,
-            target_event=task.target_event if target_event is None else target_event,
+            target_event=target,
+            target_file=target_file,
             start_root=task.start_root,
             tape=inputs.tape,
         )
@@ -137,6 +148,17 @@ class Segments:
         link(self.cache.get(work.start.structure), state / "structure.json")
         link(self.cache.get(work.start.tensors), state / "tensors.safetensors")
         return state
+
+
+def clear(folder: Path) -> None:
+    """Empty the folder of one piece of work for the next one of the same job."""
+    for entry in os.scandir(folder):
+        if entry.name == ARTIFACTS:
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path)
+        else:
+            os.unlink(entry.path)
 
 
 def _tell_last_words(folder: Path) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from gensyn_lightning.client import Client
+from gensyn_lightning.errors import GensynError, SandboxError
 from gensyn_lightning.identity import Signature, sign_record
+from gensyn_lightning.node.ahead import Ahead, following
 from gensyn_lightning.node.held import Held
 from gensyn_lightning.node.memory import Memory
 from gensyn_lightning.node.salt import salt
 from gensyn_lightning.node.segments import Finding, Inputs, Segments, files_written, pick_up
 from gensyn_lightning.protocol.canonical import struct_hash
-from gensyn_lightning.protocol.commitment import Commitment, StoreReceipt, salted_witness
+from gensyn_lightning.protocol.commitment import Commitment, Outcome, StoreReceipt, salted_witness
 from gensyn_lightning.protocol.digest import Digest, Nonce
 from gensyn_lightning.protocol.task import task_id
 from gensyn_lightning.report.statement import sign_provenance
@@ -27,38 +30,48 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class HandedOver:
-    """What the store holds of a segment, under which digests."""
+class Kept:
+    """What a segment left: under which digests, and where their bytes lie in the cache."""
 
     state: StateRefs
     tape: Digest
     outputs: Digest
-    bytes_sent: int
+    files: Mapping[Digest, Path]
 
 
 class Solver:
-    """Trains segments for one node."""
+    """Trains segments for one node; `goes_ahead` with the next one while it hands one over."""
+
+    goes_ahead = True
 
     def __init__(self, client: Client, segments: Segments, memory: Memory, say: Say) -> None:
         self.client, self.segments, self.memory, self.say = client, segments, memory, say
         self.goes_on: Callable[[], bool] = lambda: True
+        self._ahead: Ahead | None = None
 
     def solve(self, held: Held) -> CommitResponse:
         """Train the segment of `held` and commit to it; the answer may bring the next one."""
         began = time.monotonic()
-        with self.segments.place(held.work) as folder:
-            inputs = self.segments.lay_out(held.work, folder)
-            laid_out = time.monotonic()
-            finding = self.train(held, inputs, folder / "run")
+        begun = self._taken_over(held.work)
+        with begun.place if begun else ExitStack() as place:
+            folder, finding = self._trained(held, begun, place)
             ran = time.monotonic()
-            handed_over = self.hand_over(held.work, finding)
-            answer = self._commit(held, finding.result, handed_over)
+            kept = self._keep(finding)
+            if self.goes_ahead and finding.result.outcome is Outcome.CONTINUES and self.goes_on():
+                self._go_ahead(following(held.work, finding.result, kept.state), folder, place)
+            try:
+                sent = self.hand_over(held.work, kept)
+                answer = self._commit(held, finding.result, kept)
+            except BaseException:
+                self._give_up_ahead()
+                raise
+        if self._ahead is not None and not (answer.next and self._ahead.is_for(answer.next)):
+            self._give_up_ahead()
         self.say(
             f"segment {held.work.task.index}: events {held.work.task.first_event}"
-            f"-{finding.result.end_event}, {finding.result.outcome.name.lower()}; fetched in "
-            f"{laid_out - began:.2f} s, ran {ran - laid_out:.2f} s "
-            f"(of which {finding.result.seconds:.2f} s inside), handed over "
-            f"{handed_over.bytes_sent} bytes in {time.monotonic() - ran:.2f} s"
+            f"-{finding.result.end_event}, {finding.result.outcome.name.lower()}; "
+            f"{ran - began:.2f} s (of which {finding.result.seconds:.2f} s inside), handed over "
+            f"{sent} bytes in {time.monotonic() - ran:.2f} s"
         )
         return answer
 
@@ -66,20 +79,9 @@ class Solver:
         """Run the segment."""
         return self.segments.run(held, inputs, scratch)
 
-    def hand_over(self, work: Work, finding: Finding) -> HandedOver:
-        """Give the store the end state, the tape and the outputs; keep them here as well."""
-        scratch, cache = finding.scratch, self.segments.cache
-        made = [
-            pick_up(scratch / name)
-            for name in ("state/structure.json", "state/tensors.safetensors")
-        ]
-        made += [pick_up(scratch / name) for name in ("tape.json", "outputs.json")]
-        digests = [cache.adopt(path) for path in made]
-        written = files_written(scratch)
-        for path in written.values():
-            cache.adopt(path)
-        sent = self.client.upload(written | dict(zip(digests, made, strict=True)))
-        return HandedOver(StateRefs(digests[0], digests[1]), digests[2], digests[3], sent)
+    def hand_over(self, work: Work, kept: Kept) -> int:
+        """Give the store the end state, the tape and the outputs; return how many bytes went."""
+        return self.client.upload(kept.files)
 
     def receipt(self, work: Work, refs: StateRefs) -> tuple[StoreReceipt, Signature]:
         """Return the store's word that it holds the end state."""
@@ -89,8 +91,50 @@ class Solver:
         """Remember the salt, to open it when told."""
         self.memory.keep_salt(commitment, hidden)
 
-    def _commit(self, held: Held, result: SegmentResult, handed: HandedOver) -> CommitResponse:
-        work, refs = held.work, handed.state
+    def _taken_over(self, work: Work) -> Ahead | None:
+        """Return what was begun ahead if it is `work`; end it if it is something else."""
+        if self._ahead is not None and not self._ahead.is_for(work):
+            self._give_up_ahead()
+        begun, self._ahead = self._ahead, None
+        return begun
+
+    def _trained(self, held: Held, begun: Ahead | None, place: ExitStack) -> tuple[Path, Finding]:
+        """Return the segment of `held`, trained in a folder that lasts as long as `place`."""
+        if begun is not None:
+            try:
+                return begun.folder, begun.finish(held)
+            except SandboxError as error:
+                self.say(f"what was begun ahead is lost: {error}")
+                place.close()
+        folder = place.enter_context(self.segments.place(held.work))
+        inputs = self.segments.lay_out(held.work, folder)
+        return folder, self.train(held, inputs, folder / "run")
+
+    def _go_ahead(self, work: Work, folder: Path, place: ExitStack) -> None:
+        """Begin `work` in `folder`; what comes of that is no reason not to hand over."""
+        try:
+            self._ahead = Ahead(self.segments, folder, work)
+        except (GensynError, OSError) as error:
+            self.say(f"segment {work.task.index} is not begun ahead: {error}")
+        else:
+            self._ahead.place = place.pop_all()
+
+    def _keep(self, finding: Finding) -> Kept:
+        """Take what a segment left into the cache."""
+        scratch, cache = finding.scratch, self.segments.cache
+        names = ("state/structure.json", "state/tensors.safetensors", "tape.json", "outputs.json")
+        digests = [cache.adopt(pick_up(scratch / name)) for name in names]
+        written = [cache.adopt(path) for path in files_written(scratch).values()]
+        files = {each: cache.get(each) for each in (*written, *digests)}
+        return Kept(StateRefs(digests[0], digests[1]), digests[2], digests[3], files)
+
+    def _give_up_ahead(self) -> None:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.give_up()
+
+    def _commit(self, held: Held, result: SegmentResult, kept: Kept) -> CommitResponse:
+        work, refs = held.work, kept.state
         receipt, store_signature = self.receipt(work, refs)
         commitment = self._commitment(work, result, receipt)
         identity = self.client.identity
@@ -103,8 +147,8 @@ class Solver:
                 commitment=commitment,
                 signature=signature,
                 state=refs,
-                tape=handed.tape,
-                outputs=handed.outputs,
+                tape=kept.tape,
+                outputs=kept.outputs,
                 model=result.model,
                 store_receipt=receipt,
                 store_signature=store_signature,

@@ -17,8 +17,9 @@ class SegmentRequest:
     `artifacts` is a folder of files named by their digest, `state` one with the two files of a
     state (None before event 0). `start_root` seeds the witness; it is zero while nobody knows it,
     at preflight. `tape` is a recording to replay; with `tape_follows` it is being made, and waited
-    for once the program is loaded. `trace` also writes every event's state root; `perturb` other
-    than 0 asks for an unlike environment, as at preflight.
+    for once the program is loaded. With `target_file` the target is not known yet either: after
+    the first event that file is waited for, and read. `trace` also writes every event's state root;
+    `perturb` other than 0 asks for an unlike environment, as at preflight.
     """
 
     manifest: Digest
@@ -29,6 +30,7 @@ class SegmentRequest:
     start_root: Digest
     tape: Path | None = None
     tape_follows: bool = False
+    target_file: Path | None = None
     trace: bool = False
     perturb: int = 0
 

@@ -39,7 +39,7 @@ from gensyn_lightning.training.tape import BYTES_MAX as TAPE_BYTES_MAX
 from gensyn_lightning.training.witness import Witness
 
 REPORT_EVERY_S = 0.5
-TAPE_POLL_S = 0.002
+POLL_S = 0.002
 MESSAGE_CHARS_MAX = 1000
 STOP = "stop"
 
@@ -89,6 +89,7 @@ class _Segment(Watcher):
         self._hash_s = 0.0
         self._reported = 0.0
         self._trace: list[list[Any]] = []
+        self._target = None if request.target_file else request.target_event
         self._stopping = False
         self._stopped = False
         self._batches_before = 0
@@ -100,18 +101,18 @@ class _Segment(Watcher):
     def prepare(self) -> None:
         """Read the start state and get ready to run from it."""
         if self._request.tape is not None:
-            while self._request.tape_follows and not self._request.tape.exists():
-                time.sleep(TAPE_POLL_S)
+            if self._request.tape_follows:
+                _wait_for(self._request.tape)
             self._tape.replay(_bounded(self._request.tape))
         signal.signal(signal.SIGINT, self._stop)
         value = self._start()
         muted = value is not None
         self._calls.muted = self._console.muted = muted
-        trainer, target = self._program.trainer, self._request.target_event
+        trainer = self._program.trainer
         trainer.strategy.checkpoint_io = checkpoint_io(
             self._manifest.flavour, self._folders, self._program.resume, self._classes.resolve
         )
-        self._run = Run(trainer, self, lambda event: event >= target, value, self._classes.find)
+        self._run = Run(trainer, self, self._ends_at, value, self._classes.find)
         self._workspace.begin()
         for parameter, gradient in self._program.gradients:
             parameter.grad = gradient
@@ -225,6 +226,14 @@ class _Segment(Watcher):
     def cut(self) -> None:
         self._tape.stop()
         self._keep(self._encoded())
+
+    def _ends_at(self, event: int) -> bool:
+        """Whether the segment ends at the first cut from `event` on; asked after each event."""
+        if self._target is None:
+            assert self._request.target_file is not None
+            self._began += _wait_for(self._request.target_file)  # waiting is no work
+            self._target = int(self._request.target_file.read_text())
+        return event >= self._target
 
     def _start(self) -> Mapping[str, Any] | None:
         """Return the value of the start state, or None before the first event."""
@@ -341,6 +350,14 @@ def _left_out(path: str, value: object) -> object:
 
 def _raised_digest(kind: str, message: str, event: int) -> Digest:
     return digest_of(json_bytes([kind, message, event]))
+
+
+def _wait_for(path: Path) -> float:
+    """Return once there is a file, and how many seconds that took; who asked can always hang up."""
+    began = time.perf_counter()
+    while not path.exists():
+        time.sleep(POLL_S)
+    return time.perf_counter() - began
 
 
 def _bounded(path: Path) -> bytes:
