@@ -9,8 +9,6 @@ BUILT := $(VENV)/.built
 FOUNDRY := tests/foundry/node_modules/.installed
 CHROMIUM := /usr/bin/chromium
 REPOPS := gensyn_lightning/repops
-# What starts whole networks has the machine for itself; the rest runs side by side.
-APART := tests/integration tests/browser tests/hardware
 SOURCES := $(wildcard $(REPOPS)/*.py $(REPOPS)/programs/*.py $(REPOPS)/csrc/*.[ch] $(REPOPS)/shim/*)
 # A wheel for an architecture: its kernels by the machine's own compiler, or by one that crosses.
 wheel = GENSYN_KERNELS_REQUIRED=1 GENSYN_ISAS="$(2)" \
@@ -24,8 +22,7 @@ demo: $(BUILT)  ## train the digits program on a network of this machine and sho
 	@$(PY) notebooks/demo.py
 
 test: $(BUILT) $(FOUNDRY) $(CHROMIUM) check  ## everything CI runs
-	$(PY) -m pytest -m "not soak and not hardware" -q -n 2 --dist loadfile $(APART:%=--ignore=%)
-	$(PY) -m pytest -m "not soak and not hardware" -q $(APART)
+	$(PY) -m pytest -m "not soak and not hardware" -q -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(READY)  ## format, lint, types, import rules
 	$(VENV)/bin/ruff format --check .

@@ -23,6 +23,12 @@ SCHEMAS = Path(__file__).parent.parent / "gensyn_lightning/cli/schemas"
 FOUNDRY = Path(__file__).parent / "foundry/node_modules/@foundry-rs"
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 WAIT_S = 60.0
+LONGEST = ("tests/browser", "tests/integration")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what takes longest first: files are handed out in order, and none should be left over."""
+    items.sort(key=lambda each: not each.nodeid.startswith(LONGEST))
 
 
 def program(name: str) -> Path:

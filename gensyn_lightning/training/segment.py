@@ -47,7 +47,7 @@ Report = Callable[[dict[str, Any]], None]
 
 
 def run_segment(request: SegmentRequest, scratch: Path, report: Report) -> SegmentResult:
-    """Run the segment and write `state/`, `tape.json`, `outputs.json`, `files/`, `witness.json`.
+    """Run the segment and write `state/`, `tape.json`, `outputs.json`, `files/`.
 
     Raises `ArtifactError` for missing or foreign bytes, `StateError` for what cannot be
     expressed, `LimitExceeded`; an exception of the program is an outcome, not an error.
@@ -164,7 +164,6 @@ class _Segment(Watcher):
         )
         self._write("tape.json", self._tape.encoded())
         self._write("outputs.json", outputs.encode(wrote))
-        self._write("witness.json", json_bytes({"records": self._witness.records}))
         if self._request.trace:
             self._write("trace.json", json_bytes({"events": self._trace}))
         kind, message = self._raised or ("", "")

@@ -13,6 +13,7 @@ import random
 import secrets
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -178,6 +179,7 @@ def cut_at(program: Program, whole: Piece, targets: list[int]) -> None:
             tape=piece.scratch / "tape.json",
             trace=False,
             perturb=len(pieces),
+            target_file=told_later(program, target) if len(pieces) % 2 else None,
         )
         for name in REPLAYED:
             assert getattr(elsewhere.result, name) == getattr(piece.result, name), name
@@ -190,6 +192,19 @@ def cut_at(program: Program, whole: Piece, targets: list[int]) -> None:
     written = [each.outputs() for each in pieces]
     assert [call for each in written for call in each.calls] == list(whole.outputs().calls)
     assert left(written) == left([whole.outputs()])
+
+
+def told_later(program: Program, target: int) -> Path:
+    """Return a file that will say where to stop, once the runner has been started."""
+    file = program.folder / f"target-{program.count}"
+
+    def tell() -> None:
+        partial = file.with_suffix(".partial")
+        partial.write_text(str(target))
+        partial.rename(file)
+
+    threading.Timer(0.2, tell).start()
+    return file
 
 
 def left(written: list[outputs.Outputs]) -> dict[tuple[str, str], Any]:
