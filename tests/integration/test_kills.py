@@ -1,7 +1,8 @@
-"""`kill -9` at a random moment of a job: the same end, and nothing paid twice."""
+"""`kill -9` at a random moment of a job, and a node that leaves: the same end, paid once."""
 
+import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import torch
 
 from gensyn_lightning import config
 from gensyn_lightning.chain.ethereum import EthereumLedger
+from gensyn_lightning.client import LogEntry
 from gensyn_lightning.identity import open_account
-from gensyn_lightning.network import Network, NetworkInfo
+from gensyn_lightning.network import Home, Network, NetworkInfo
+from gensyn_lightning.node import presence
 from gensyn_lightning.protocol.digest import Money, parse_address
 
 VICTIMS = ("solver", "verifier", "coordinator", "chain")
@@ -45,14 +48,20 @@ class Stage:
         assert before - self.balance() == trained.outcome.paid
         return trained
 
-    def kill(self, fit_in: Any, assassin: Any, victim: str, chance: random.Random) -> None:
+    def expect(self, fit_in: Any) -> None:
         if self.calm is None:
             self.calm = self.train(fit_in, lambda entry: None)
             self.seconds = (self.calm.log[-1].at_ms - self.calm.log[0].at_ms) / 1000
+
+    def kill(self, fit_in: Any, assassin: Any, victim: str, chance: random.Random) -> None:
+        self.expect(fit_in)
         delay_s = chance.uniform(0, 0.9 * self.seconds)
         deed = assassin(Path(self.network.home), victim, delay_s)
         trained = self.train(fit_in, deed)
         deed.done()
+        self.check_is_calm(trained)
+
+    def check_is_calm(self, trained: Any) -> None:
         assert trained.outcome.end_root == self.calm.outcome.end_root
         assert trained.outcome.paid == self.calm.outcome.paid
         assert trained.weights.keys() == self.calm.weights.keys()
@@ -81,3 +90,25 @@ def test_kills_at_many_moments_change_nothing(
     stage: Stage, fit_in: Any, assassin: Any, victim: str, seed: int
 ) -> None:
     stage.kill(fit_in, assassin, victim, random.Random(seed))
+
+
+def test_a_solver_drained_in_mid_job_hands_in_what_it_holds_and_leaves(
+    stage: Stage, fit_in: Any, until: Callable[[Callable[[], object]], None]
+) -> None:
+    stage.expect(fit_in)
+    home = Home(Path(stage.network.home))
+    accounts = json.loads(home.trust.read_text())["accounts"]
+    names = {each["account"]: each["name"] for each in accounts}
+    leased: dict[int, str] = {}
+
+    def hear(entry: LogEntry) -> None:
+        if entry.kind == "leased":
+            leased[entry.body["index"]] = names[entry.body["solver"]]
+            if entry.body["index"] == 1:
+                presence.ask_to_leave(home.data(leased[1]))
+
+    trained = stage.train(fit_in, hear)
+    stage.check_is_calm(trained)
+    assert len(leased) > 2
+    assert [name for index, name in leased.items() if index > 1 and name == leased[1]] == []
+    until(lambda: presence.look(home.data(leased[1])) is None)
