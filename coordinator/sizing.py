@@ -59,8 +59,10 @@ def next_events(pace: Pace, before: int, trained: int, target_ms: int) -> int:
     wanted = before
     if pace.event_us:
         on_target = 1000 * target_ms // pace.event_us
-        longest = TARGETS_MAX * target_ms * pace.events // pace.spent_ms  # as fast as the last one
-        wanted = min(max(on_target, trained), longest)
+        wanted = min(max(on_target, trained), TARGETS_MAX * on_target)
+        if pace.spent_ms < TARGETS_MAX * target_ms:  # or fixed time may be most of it
+            as_fast_as_the_last = TARGETS_MAX * target_ms * pace.events // pace.spent_ms
+            wanted = min(wanted, max(on_target, as_fast_as_the_last))
     least = max(before // SEGMENT_SHRINK_MAX, 1)
     most = min(before * SEGMENT_GROWTH_MAX, EVENTS_PER_TASK_MAX)
     return min(max(wanted, least), most)

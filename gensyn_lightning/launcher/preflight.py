@@ -72,7 +72,8 @@ class Trial:
             tape_follows=tape is not None,
             perturb=environment,
         )
-        return Preflight(self.runner.run(request, folder, None, TIMEOUT_S, stop), folder)
+        limit_s = TIMEOUT_S if tape is None else 2 * TIMEOUT_S  # the first run's time, then its own
+        return Preflight(self.runner.run(request, folder, None, limit_s, stop), folder)
 
     def twice(self) -> Preflight:
         """Run the first batch in two unlike environments and return what both gave.

@@ -42,14 +42,21 @@ class Held:
     handed_in: bool = False
     progress: dict[str, Any] = field(default_factory=dict)
     _heir: Held | None = None
+    _begun: Held | None = None
 
     def pass_on_to(self, heir: Held) -> None:
-        """Have `heir`, whose lease it really is, told of the runner, and stop it."""
-        lost, heir.stop = heir.stop, self.stop
-        if lost.is_set():
+        """Have `heir`, whose lease it really is, told of what runs, and end it."""
+        heir._begun = self
+        if heir.stop.is_set():
             self.stop.set()
         heir.progress, heir.event = self.progress, max(self.event, heir.event)
         self._heir = heir
+
+    def end(self) -> None:
+        """Stop whatever runs for this; for any thread."""
+        self.stop.set()
+        if self._begun is not None:
+            self._begun.stop.set()
 
     def advance(self, progress: Mapping[str, Any]) -> None:
         """Take in what a runner reports; called from the thread that runs it."""
@@ -97,7 +104,7 @@ class Leases:
             if held is not None:
                 self._tell()
         if held is not None:
-            held.stop.set()
+            held.end()
 
     def holding(self) -> list[Digest]:
         """Return the names of what is held."""

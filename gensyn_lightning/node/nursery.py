@@ -32,7 +32,8 @@ ALONE = "alone"  # this process runs the order itself and is no nursery
 class Nursery:
     """A nursery as the zygote knows it; `client` is whose order it is on, if any.
 
-    It `has_served` once a runner of its came to a good end.
+    It `has_served` once a runner of its came to a good end, and `is_clearing` while one that nobody
+    waits for any more is being killed.
     """
 
     key: str
@@ -40,6 +41,7 @@ class Nursery:
     control: socket.socket
     client: Any = None
     has_served: bool = False
+    is_clearing: bool = False
     idle_since: float = 0.0
 
     def send(self, order: Order, connection: socket.socket) -> bool:
@@ -62,9 +64,18 @@ class Nursery:
         known = kind in (RUNNER, ENDED, ALONE) and number.isascii() and number.isdecimal()
         return (kind, int(number)) if known else None
 
+    @property
+    def is_free(self) -> bool:
+        """Whether it can take an order."""
+        return self.client is None and not self.is_clearing
+
     def rest(self) -> None:
         """Wait for the next order from now on."""
         self.client, self.has_served, self.idle_since = None, True, time.monotonic()
+
+    def clear(self) -> None:
+        """Be on nobody's order any more, once the runner is gone."""
+        self.client, self.is_clearing, self.idle_since = None, True, time.monotonic()
 
 
 def key_of(work: Mapping[str, Work], order: Order) -> str | None:

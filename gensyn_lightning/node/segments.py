@@ -81,14 +81,20 @@ class Segments:
             self.cache.shrink()
 
     def lay_out(self, work: Work, folder: Path) -> Inputs:
-        """Fetch the program, its files, the start state and the tape of `work` into `folder`."""
+        """Fetch the program, its files, the start state and the tape of `work` into `folder`.
+
+        Artifacts of the segment before that this one does not need are let go.
+        """
         artifacts = folder / ARTIFACTS
         self.cache.lay_out([work.job.program], artifacts)
         manifest = read_manifest(work.job.program, artifacts)
-        self.cache.lay_out((each.digest for each in manifest.artifacts()), artifacts)
+        wanted = {work.job.program, *(each.digest for each in manifest.artifacts())}
         if work.start is not None:
             structure = tree.loads(self.cache.get(work.start.structure).read_bytes())
-            self.cache.lay_out(needed(structure), artifacts)
+            wanted |= set(needed(structure))
+        self.cache.lay_out(sorted(wanted), artifacts)
+        for name in {each.name for each in os.scandir(artifacts)} - {each.hex() for each in wanted}:
+            os.unlink(artifacts / name)
         tape = None if work.tape is None else self.cache.get(work.tape)
         return Inputs(artifacts, self._start_state(work, folder), tape)
 
@@ -137,6 +143,8 @@ class Segments:
             tape=inputs.tape,
         )
         limit_s = held.work.job.parameters.start_to_finish_ms / 1000 + GRACE_S
+        if target_file is not None:
+            limit_s *= 2  # its lease comes within the time of the one before it
         result = self._runner.run(request, scratch, self._hear(held), limit_s, held.stop)
         return Finding(result, scratch)
 

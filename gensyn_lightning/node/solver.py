@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gensyn_lightning.client import Client
-from gensyn_lightning.errors import GensynError, SandboxError
+from gensyn_lightning.errors import SandboxError
 from gensyn_lightning.identity import Signature, sign_record
 from gensyn_lightning.node.ahead import Ahead, following
 from gensyn_lightning.node.held import Held
@@ -62,6 +62,7 @@ class Solver:
             try:
                 sent = self.hand_over(held.work, kept)
                 answer = self._commit(held, finding.result, kept)
+                self.segments.cache.shrink()
             except BaseException:
                 self._give_up_ahead()
                 raise
@@ -114,8 +115,8 @@ class Solver:
         """Begin `work` in `folder`; what comes of that is no reason not to hand over."""
         try:
             self._ahead = Ahead(self.segments, folder, work)
-        except (GensynError, OSError) as error:
-            self.say(f"segment {work.task.index} is not begun ahead: {error}")
+        except Exception as error:
+            self.say(f"segment {work.task.index} is not begun ahead: {error!r}")
         else:
             self._ahead.place = place.pop_all()
 

@@ -154,7 +154,7 @@ class _Zygote:
             data = b""
         client.received += data
         if not data or client.order is not None:
-            self._end(client)
+            self._abandon(client)
             return
         try:
             client.order = read_order(bytes(client.received))
@@ -178,13 +178,13 @@ class _Zygote:
     def _start_in_nursery(self, client: _Client, order: Order, key: str) -> bool:
         """Have a nursery run an order, a new one if there is none; return False if none can."""
         found = next((each for each in self._nurseries if each.key == key), None)
-        if found is not None and found.client is not None:
+        if found is not None and not found.is_free:
             return False
         if found is not None and not found.send(order, client.connection):
             self._drop(found)
             found = None
         if found is None:
-            idle = [each for each in self._nurseries if each.client is None]
+            idle = [each for each in self._nurseries if each.is_free]
             if len(self._nurseries) >= NURSERIES_MAX:
                 if not idle:
                     return False
@@ -225,6 +225,11 @@ class _Zygote:
     def _heed(self, nursery: Nursery) -> None:
         """Take in what a nursery says of the runner it has forked."""
         said, client = nursery.hear(), nursery.client
+        if said is not None and said[0] == ENDED and nursery.is_clearing:
+            nursery.is_clearing = False
+            if said[1] not in {0, signal.SIGKILL}:  # it did not end by being abandoned
+                self._drop(nursery)
+            return
         if said is None or client is None:
             self._lose(nursery, put_down(nursery.process))
             return
@@ -286,6 +291,13 @@ class _Zygote:
         """End a client whose runner ended with a wait status."""
         if os.WIFSIGNALED(status):
             _answer(client.connection, error_line(_killed_by(os.WTERMSIG(status))))
+        self._end(client)
+
+    def _abandon(self, client: _Client) -> None:
+        """End what nobody waits for any more; a nursery whose runner that was serves the next."""
+        if client.nursery is not None and client.child:
+            client.nursery.clear()
+            client.nursery = None
         self._end(client)
 
     def _end(self, client: _Client) -> None:

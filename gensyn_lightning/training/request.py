@@ -17,8 +17,8 @@ class SegmentRequest:
     `artifacts` is a folder of files named by their digest, `state` one with the two files of a
     state (None before event 0). `start_root` seeds the witness; it is zero while nobody knows it,
     at preflight. `tape` is a recording to replay; with `tape_follows` it is being made, and waited
-    for once the program is loaded. With `target_file` the target is not known yet either: after
-    the first event that file is waited for, and read. `trace` also writes every event's state root;
+    for once the program is loaded. With `target_file` the target is not known yet either: at
+    the first cut that file is waited for, and read. `trace` also writes every event's state root;
     `perturb` other than 0 asks for an unlike environment, as at preflight.
     """
 

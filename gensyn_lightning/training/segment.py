@@ -166,6 +166,8 @@ class _Segment(Watcher):
         self._write("outputs.json", outputs.encode(wrote))
         if self._request.trace:
             self._write("trace.json", json_bytes({"events": self._trace}))
+        with _Timed(self):
+            witness_root = self._witness.root()
         kind, message = self._raised or ("", "")
         return SegmentResult(
             outcome=outcome,
@@ -176,7 +178,7 @@ class _Segment(Watcher):
             start_root=self._start_root,
             end_root=self._end.root,
             tape_root=self._tape.root(),
-            witness_root=self._witness.root(),
+            witness_root=witness_root,
             outputs_root=outputs.root(wrote),
             model=state.model_digest(self._end),
             numerics=numerics.version_of(self._manifest.arithmetic),
@@ -227,10 +229,12 @@ class _Segment(Watcher):
         self._keep(self._encoded())
 
     def _ends_at(self, event: int) -> bool:
-        """Whether the segment ends at the first cut from `event` on; asked after each event."""
+        """Whether the segment ends at the cut after `event`; asked wherever it could."""
         if self._target is None:
             assert self._request.target_file is not None
-            self._began += _wait_for(self._request.target_file)  # waiting is no work
+            waited_s = _wait_for(self._request.target_file)
+            self._began += waited_s  # waiting is no work
+            self._tape.skip(waited_s)
             self._target = int(self._request.target_file.read_text())
         return event >= self._target
 

@@ -93,6 +93,11 @@ class Tape:
         """Record nothing any more and let time stand still: the segment is over."""
         self._began = None
 
+    def skip(self, seconds: float) -> None:
+        """Leave out time that has just passed while the program was kept waiting."""
+        if self._began is not None:
+            self._began += round(1e9 * seconds)
+
     def at(self, event: int) -> None:
         """Say which event the program is in."""
         self._event = event

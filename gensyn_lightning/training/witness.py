@@ -15,12 +15,13 @@ import ctypes
 import struct
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Any
 
 import torch
 from blake3 import blake3
 
+from gensyn_lightning.errors import StateError
 from gensyn_lightning.protocol import merkle
 from gensyn_lightning.protocol.canonical import json_bytes
 from gensyn_lightning.protocol.digest import Digest
@@ -32,6 +33,7 @@ DEPTH_MAX = 16
 HELD_BYTES_MAX = 1 << 16  # what is longer is hashed in its event's time, where it lies
 EVENTS_PER_BLOCK = 64  # so many events' places are drawn at once, and their bytes hashed at once
 
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
 _LEAVES = (torch.Tensor, float, int, str, type(None))  # the likeliest first
 _MAPPINGS = (dict, Mapping)
 _SEQUENCES = (list, tuple, Sequence)
@@ -117,7 +119,8 @@ class Witness:
         block, at = divmod(event, EVENTS_PER_BLOCK)
         if block != self._block:
             self._block, self._places = block, self._draw(block)
-        parts = []
+        parts: list[bytes | memoryview] = []
+        views = dict[tuple[int, bool], memoryview]()
         for index, of_gradient, begin in self._places[at]:
             tensor = self._parameters[index]
             if of_gradient:
@@ -125,7 +128,15 @@ class Witness:
                 if gradient is None or gradient.is_sparse:
                     continue
                 tensor = gradient
-            parts.append(_slice(tensor, begin))
+            if _is_plain(tensor):
+                length = min(SLICE_BYTES, tensor.nbytes - begin)
+                if length > 0:  # it may have been made smaller since places were drawn
+                    parts.append(ctypes.string_at(tensor.data_ptr() + begin, length))
+                continue
+            view = views.get((index, of_gradient))
+            if view is None:
+                view = views[index, of_gradient] = raw(tensor)
+            parts.append(view[begin : begin + SLICE_BYTES])
         return b"".join(parts)
 
     def _draw(self, block: int) -> list[list[_Place]]:
@@ -149,16 +160,6 @@ def tensors_digest(value: Any) -> str:
     return _digest(_held(value))
 
 
-def _slice(tensor: torch.Tensor, begin: int) -> bytes | memoryview:
-    """Return some of a tensor's logical bytes; it may have been made smaller meanwhile."""
-    length = min(SLICE_BYTES, tensor.nbytes - begin)
-    if length <= 0:
-        return b""
-    if _is_plain(tensor):
-        return ctypes.string_at(tensor.data_ptr() + begin, length)
-    return raw(tensor)[begin : begin + length]
-
-
 def _held(value: Any) -> Held:
     """Return what the digest of a nested value is made of, copied; the digest if that is long."""
     leaves: list[Any] = []
@@ -171,6 +172,7 @@ def _held(value: Any) -> Held:
                 return _digest_in_place(leaves[:LEAVES_PER_BATCH_MAX])
             held.append((each.dtype, each.shape, _copied(each)))
         else:
+            length += len(each) if isinstance(each, str) else 0
             held.append((each,))
     return held
 
@@ -188,22 +190,36 @@ def _is_plain(tensor: torch.Tensor) -> bool:
     A complex tensor's memory may be that of its conjugate; those and what is quantized go by torch.
     """
     return (
-        tensor.is_cpu and tensor.dtype in _REAL and tensor.is_contiguous() and not tensor.is_neg()
+        type(tensor) in _PLAIN
+        and tensor.dtype in _REAL
+        and tensor.is_cpu
+        and tensor.is_contiguous()
+        and not tensor.is_neg()
+        and tensor.data_ptr() != 0
     )
 
 
 def raw(tensor: torch.Tensor) -> memoryview:
     """Return the tensor's logical bytes, without a copy where it is contiguous.
 
-    The bytes are good for as long as the tensor is and keeps its size.
+    The bytes are good for as long as the tensor is and keeps its size. Raises `StateError` for a
+    tensor that has no memory of its own.
     """
     length = tensor.nbytes
     if length and _is_plain(tensor):
         return memoryview((ctypes.c_ubyte * length).from_address(tensor.data_ptr())).cast("B")
-    flat = tensor.detach().resolve_conj().resolve_neg().reshape(-1).contiguous()
-    if not flat.numel():
-        return memoryview(b"")
-    data: Any = flat.view(torch.uint8).numpy()
+    try:
+        if length and not tensor.data_ptr():
+            raise RuntimeError("its memory is gone, or elsewhere")
+        flat = tensor.detach().resolve_conj().resolve_neg().reshape(-1).contiguous()
+        if not flat.numel():
+            return memoryview(b"")
+        data: Any = flat.view(torch.uint8).numpy()
+    except (RuntimeError, NotImplementedError, TypeError) as error:
+        raise StateError(
+            f"a {type(tensor).__name__} in a batch or a parameter cannot be read: {error}",
+            hint="hand over plain tensors",
+        ) from error
     return memoryview(data)
 
 
@@ -243,13 +259,11 @@ def _collect(value: Any, into: list[Any], depth: int) -> None:
     """Append every tensor and number of a nested value, in order."""
     if isinstance(value, _LEAVES):
         into.append(value)
-    elif depth < DEPTH_MAX:
+    elif depth < DEPTH_MAX and len(into) < LEAVES_PER_BATCH_MAX:
         if isinstance(value, _MAPPINGS):
-            for key in value:
+            for key in islice(value, LEAVES_PER_BATCH_MAX):
                 into.append(str(key))
                 _collect(value[key], into, depth + 1)
         elif isinstance(value, _SEQUENCES):
-            for each in value:
-                if len(into) > LEAVES_PER_BATCH_MAX:
-                    return
+            for each in islice(value, LEAVES_PER_BATCH_MAX):
                 _collect(each, into, depth + 1)

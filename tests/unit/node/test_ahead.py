@@ -118,7 +118,7 @@ def test_a_lease_that_is_lost_later_stops_the_run(folder: Path) -> None:
     ahead = begun(folder, runs)
     until(lambda: bool(runs.held))
     runs.held[0].pass_on_to(held)
-    held.stop.set()
+    held.end()
     with pytest.raises(LeaseLost):
         ahead.finish(held)
 

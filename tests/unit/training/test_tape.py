@@ -40,6 +40,8 @@ tape.start(5 * 10**9)
 tape.at(3)
 first = readings()
 tape.at(4)
+time.sleep(1.5)
+tape.skip(1.5)
 more = [time.monotonic()]
 tape.stop()
 after = [time.monotonic(), time.monotonic()]
@@ -84,6 +86,11 @@ def test_a_replay_reads_what_was_recorded(first: dict[str, Any]) -> None:
 def test_time_goes_on_from_where_the_segment_began(first: dict[str, Any]) -> None:
     monotonic = first["events"][0][2] - first["before"][2]
     assert 5 <= monotonic < 60
+
+
+def test_time_that_was_left_out_did_not_pass_for_the_program(first: dict[str, Any]) -> None:
+    before, after = first["events"][0][2], first["events"][1][0]
+    assert 0 <= after - before < 1
 
 
 def test_a_second_run_reads_something_else(first: dict[str, Any]) -> None:

@@ -3,9 +3,16 @@
 import pytest
 import torch
 
+from gensyn_lightning.errors import StateError
 from gensyn_lightning.protocol.digest import Digest
 from gensyn_lightning.training import witness
-from gensyn_lightning.training.witness import EVENTS_PER_BLOCK, SLICES, Witness, tensors_digest
+from gensyn_lightning.training.witness import (
+    EVENTS_PER_BLOCK,
+    LEAVES_PER_BATCH_MAX,
+    SLICES,
+    Witness,
+    tensors_digest,
+)
 
 ROOT = Digest(b"\1" * 32)
 
@@ -174,3 +181,29 @@ def test_large_batches_are_hashed_as_small_ones(monkeypatch: pytest.MonkeyPatch)
     before = tensors_digest(batch)
     monkeypatch.setattr(witness, "HELD_BYTES_MAX", 0)
     assert tensors_digest(batch) == before
+
+
+class Tagged(torch.Tensor):
+    """A tensor of a class of its own, with memory as any other."""
+
+
+def test_a_tensor_of_another_class_is_its_elements() -> None:
+    plain = torch.arange(6.0).reshape(2, 3)
+    assert tensors_digest(plain.as_subclass(Tagged)) == tensors_digest(plain)
+    assert slices(1, [plain.as_subclass(Tagged)]) == slices(1, [plain])
+
+
+def test_a_tensor_without_memory_is_refused_by_name() -> None:
+    ragged = torch.nested.nested_tensor([torch.ones(2, 3), torch.ones(4, 3)], layout=torch.jagged)
+    emptied = torch.ones(4)
+    emptied.untyped_storage().resize_(0)
+    for each in (ragged, emptied):
+        with pytest.raises(StateError, match=type(each).__name__):
+            tensors_digest([each])
+
+
+def test_endless_batches_are_read_to_a_limit() -> None:
+    entries = {str(each): each for each in range(3 * LEAVES_PER_BATCH_MAX)}
+    few = dict(list(entries.items())[: LEAVES_PER_BATCH_MAX // 2])
+    assert tensors_digest(entries) == tensors_digest(few)
+    assert tensors_digest([entries] * 10**6) == tensors_digest(few)
