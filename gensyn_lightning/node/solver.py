@@ -61,13 +61,13 @@ class Solver:
                 self._go_ahead(following(held.work, finding.result, kept.state), folder, place)
             try:
                 sent = self.hand_over(held.work, kept)
-                answer = self._commit(held, finding.result, kept)
+                answer = self.commit(held, finding.result, kept)
                 self.segments.cache.shrink()
             except BaseException:
-                self._give_up_ahead()
+                self.stop()
                 raise
         if self._ahead is not None and not (answer.next and self._ahead.is_for(answer.next)):
-            self._give_up_ahead()
+            self.stop()
         self.say(
             f"segment {held.work.task.index}: events {held.work.task.first_event}"
             f"-{finding.result.end_event}, {finding.result.outcome.name.lower()}; "
@@ -92,10 +92,42 @@ class Solver:
         """Remember the salt, to open it when told."""
         self.memory.keep_salt(commitment, hidden)
 
+    def commit(self, held: Held, result: SegmentResult, kept: Kept) -> CommitResponse:
+        """Sign what was done and hand it in; return the answer."""
+        work, refs = held.work, kept.state
+        receipt, store_signature = self.receipt(work, refs)
+        commitment = self._commitment(work, result, receipt)
+        identity = self.client.identity
+        signature = sign_record(commitment, identity.domain, identity.account)
+        held.handed_in = True
+        return self.client.commit(
+            CommitRequest(
+                work_id=work.work_id,
+                fence=work.fence,
+                commitment=commitment,
+                signature=signature,
+                state=refs,
+                tape=kept.tape,
+                outputs=kept.outputs,
+                model=result.model,
+                store_receipt=receipt,
+                store_signature=store_signature,
+                provenance=sign_provenance(identity, commitment, signature),
+                spent_ms=round(1000 * result.seconds),
+                wants_next=self.goes_on(),
+            )
+        )
+
+    def stop(self) -> None:
+        """End what was begun ahead, if anything was."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.give_up()
+
     def _taken_over(self, work: Work) -> Ahead | None:
         """Return what was begun ahead if it is `work`; end it if it is something else."""
         if self._ahead is not None and not self._ahead.is_for(work):
-            self._give_up_ahead()
+            self.stop()
         begun, self._ahead = self._ahead, None
         return begun
 
@@ -128,36 +160,6 @@ class Solver:
         written = [cache.adopt(path) for path in files_written(scratch).values()]
         files = {each: cache.get(each) for each in (*written, *digests)}
         return Kept(StateRefs(digests[0], digests[1]), digests[2], digests[3], files)
-
-    def _give_up_ahead(self) -> None:
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None:
-            ahead.give_up()
-
-    def _commit(self, held: Held, result: SegmentResult, kept: Kept) -> CommitResponse:
-        work, refs = held.work, kept.state
-        receipt, store_signature = self.receipt(work, refs)
-        commitment = self._commitment(work, result, receipt)
-        identity = self.client.identity
-        signature = sign_record(commitment, identity.domain, identity.account)
-        held.handed_in = True
-        return self.client.commit(
-            CommitRequest(
-                work_id=work.work_id,
-                fence=work.fence,
-                commitment=commitment,
-                signature=signature,
-                state=refs,
-                tape=kept.tape,
-                outputs=kept.outputs,
-                model=result.model,
-                store_receipt=receipt,
-                store_signature=store_signature,
-                provenance=sign_provenance(identity, commitment, signature),
-                spent_ms=round(1000 * result.seconds),
-                wants_next=self.goes_on(),
-            )
-        )
 
     def _commitment(self, work: Work, result: SegmentResult, receipt: StoreReceipt) -> Commitment:
         task = task_id(work.task)
