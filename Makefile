@@ -43,7 +43,7 @@ bench: $(BUILT)  ## print the published figures, a JSON document each
 	$(PY) benchmarks/shipping.py
 
 soak: $(BUILT) $(FOUNDRY)  ## the long counts: kills, cheats, replays
-	$(PY) -m pytest -m soak -q -s
+	$(PY) -m pytest -m soak -q -n 2 --dist loadfile --no-loadscope-reorder
 
 hardware: $(BUILT)  ## a hundred steps of every program on every kind of machine there is here; all 2^32 inputs
 	$(PY) -m pytest -m hardware -q -s
