@@ -1,158 +1,255 @@
 """What the network costs: plain Lightning against the network, audited and not, in one run.
 
-The digits program is widened until a plain step takes at least 20 ms, then each way of training
-runs a short and a long fit in every round, in one order and then in the reverse. The short fit
-gives the fixed cost, the difference of the two the steady cost per batch. Whatever else a machine
-does can only add time, so every figure is of the fastest fits; `steps_ms` shows all the rounds.
+The digits program is widened until a plain step takes at least 20 ms. `fixed_s` is what a short fit
+takes longer on a warm network, with the whole machine; the fastest of all rounds, since whatever
+else a machine does can only add time.
+
+Every ratio is of two fits at the same time, each on its half of the processors with everything that
+belongs to it: what slows a machine down slows both, and the halves are swapped from round to round.
+A long fit less a short one gives seconds per batch without the fixed cost. Both long fits begin
+together, and who is first goes on training until the other is done. A ratio is the geometric mean
+of its rounds; `rounds` shows them all.
+
 All but stock use the same settings (threads, kernels), so that the ratios compare the network and
-nothing else; `stock_ratio` says what those settings cost against stock.
-`view_ratio` compares a fit in a notebook with its live view to the same fit without; `view_share`
-is how much more of the machine's processors the submitting process used for it, which the noise of
-others does not reach. `--ways plain,none --rounds 6` spends its time on one ratio.
+nothing else; `stock_ratio` says what those settings cost against stock. `view_ratio` compares a fit
+in a notebook with its live view to the same fit without, and `view_share` is how much more of the
+machine's processors the submitting process used for it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
+import select
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 ROOT = Path(__file__).resolve().parent.parent
 STEP_MS_MIN = 20.0
 SHORT = 20
-WAYS = ("stock", "plain", "none", "default", "view")
+WIDTHS = (32, 48, 64, 96, 128, 160, 192, 256, 320, 384, 512)
+RATIOS = {  # the way that is measured, and what it is measured against
+    "steady_ratio": ("none", "plain"),
+    "audited_ratio": ("default", "plain"),
+    "view_ratio": ("view", "none"),
+    "stock_ratio": ("plain", "stock"),
+}
+READY, GO = "READY", "go"
+Halves = tuple[list[int], list[int]]
 
 
 def main() -> None:
     """Print one JSON document; progress goes to stderr."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="length of a plain long fit")
-    parser.add_argument("--rounds", type=int, default=2, help="how often each way is timed")
-    parser.add_argument("--ways", default=",".join(WAYS), help="which ways; plain is always timed")
+    parser.add_argument("--rounds", type=int, default=2, help="how often each ratio is taken")
+    parser.add_argument("--ratios", default=",".join(RATIOS), help="which ratios")
     parser.add_argument("--run", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
-        print(json.dumps(run(json.loads(options.run))))
+        run(json.loads(options.run))
         return
+    from gensyn_lightning.network import Network
+
+    halves = halved(sorted(os.sched_getaffinity(0)))
+    wanted = [each for each in RATIOS if each in options.ratios.split(",")]
     with tempfile.TemporaryDirectory(prefix="gensyn-bench-") as home:
-        ways = [each for each in WAYS if each in {"plain", *options.ways.split(",")}]
-        print(json.dumps(compare(ways, options.seconds, options.rounds, Path(home))))
+        try:
+            print(json.dumps(compare(wanted, options.seconds, options.rounds, halves, Path(home))))
+        finally:
+            for each in Path(home).iterdir():
+                Network.stop(each)
 
 
-def compare(ways: list[str], seconds: float, count: int, home: Path) -> dict[str, Any]:
-    """Return the published figures of some ways."""
-    width, step_ms = widen()
+def halved(processors: list[int]) -> Halves:
+    """Return two halves of the processors."""
+    half = len(processors) // 2
+    if not half:
+        raise SystemExit("two processors are needed: each fit has its own half of the machine")
+    return processors[:half], processors[half : 2 * half]
+
+
+def compare(
+    wanted: list[str], seconds: float, rounds: int, halves: Halves, home: Path
+) -> dict[str, Any]:
+    """Return the published figures."""
+    width, step_ms = widen(halves[0])
     long = max(4 * SHORT, int(seconds * 1000 / step_ms))
-    rounds: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
-    for at in range(count):
-        for way in ways[:: -1 if at % 2 else 1]:
-            job = {"width": width, "batches": [SHORT, long], "way": way}
-            rounds[way].append(timed(job, home))
-            print(f"{way}: {1000 * slope(rounds[way][-1]):.2f} ms a batch", file=sys.stderr)
-    best = {way: fastest(rounds[way]) for way in ways}
-    return {
-        "batches": long,
-        "width": width,
-        "plain_step_ms": round(1000 * slope(best["plain"]), 2),
-        **compared(best),
-        "steps_ms": {way: [round(1000 * slope(each), 2) for each in rounds[way]] for way in ways},
-        "cores": os.cpu_count(),
-    }
+    job = {"width": width, "batches": [SHORT, long], "waits": True}
+    found: dict[str, Any] = {"batches": long, "width": width, "plain_step_ms": round(step_ms, 2)}
+    found["fixed_s"] = round(fixed_s(width, rounds, home / "whole"), 3)
+    every = {}
+    for name in wanted:
+        pairs = []
+        for at in range(rounds):
+            pairs.append(side_by_side(job, RATIOS[name], halves[:: -1 if at % 2 else 1], home))
+            print(f"{name}: {ratio(*pairs[-1]):.4f}", file=sys.stderr)
+        every[name] = [round(ratio(*pair), 4) for pair in pairs]
+        found[name] = round(math.prod(every[name]) ** (1 / rounds), 4)
+        if name == "steady_ratio":
+            last = pairs[-1][0]
+            found |= {each: last[each] for each in ("hash_share", "bytes_moved", "segments")}
+        if name == "view_ratio":
+            more = [share(one, halves) - share(two, halves) for one, two in pairs]
+            found["view_share"] = round(sum(more) / rounds, 4)
+    return found | {"rounds": every, "processors_each": len(halves[0])}
 
 
-def compared(best: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return what the ways that were timed say of one another."""
-    plain, found = best["plain"], {}
-    if "stock" in best:
-        found["stock_ratio"] = round(slope(plain) / slope(best["stock"]), 4)
-    if "default" in best:
-        found["audited_ratio"] = round(slope(best["default"]) / slope(plain), 4)
-    if "none" in best:
-        free = best["none"]
-        found["fixed_s"] = round(free["seconds"][0] - plain["seconds"][0], 3)
-        found["steady_ratio"] = round(slope(free) / slope(plain), 4)
-        found |= {name: free[name] for name in ("hash_share", "bytes_moved", "segments")}
-        if "view" in best:
-            viewed = best["view"]
-            found["view_ratio"] = round(slope(viewed) / slope(free), 4)
-            found["view_share"] = round(share(viewed) - share(free), 4)
-    return found
+def fixed_s(width: int, rounds: int, home: Path) -> float:
+    """Return how much longer a short fit takes on a warm network that has the machine."""
+    taken: dict[str, list[float]] = {"plain": [], "none": []}
+    for _ in range(rounds):
+        for way, seconds in taken.items():
+            timed = Timed({"width": width, "batches": [SHORT] * 3, "way": way}, home)
+            seconds += timed.measured()["seconds"]
+            timed.close()
+    print(f"short fits: {taken}", file=sys.stderr)
+    return min(taken["none"]) - min(taken["plain"])
 
 
-def share(result: dict[str, Any]) -> float:
-    """Return how much of all processors the submitting process used during the long fit."""
-    return float(result["client_cpu_s"] / result["seconds"][-1] / (os.cpu_count() or 1))
+def ratio(one: dict[str, Any], two: dict[str, Any]) -> float:
+    """Return how many times as long a batch takes one way as the other."""
+    return slope(one) / slope(two)
 
 
 def slope(result: dict[str, Any]) -> float:
     """Return seconds per batch once the fixed cost is taken off."""
     (short, long), (short_s, long_s) = result["batches"], result["seconds"]
-    return (long_s - short_s) / (long - short)
+    return float((long_s - short_s) / (long - short))
 
 
-def fastest(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the results of one way of training as one, its times the least of theirs."""
-    times = zip(*(each["seconds"] for each in results), strict=True)
-    return results[-1] | {"seconds": [min(each) for each in times]}
+def share(result: dict[str, Any], halves: Halves) -> float:
+    """Return how much of the machine the submitting process used during the long fit."""
+    return float(result["client_cpu_s"] / result["seconds"][-1] / sum(map(len, halves)))
 
 
-def widen() -> tuple[int, float]:
-    """Return the first width whose plain step takes long enough, and that step in ms."""
-    for width in (64, 96, 128, 160, 192, 256, 320, 384, 512):
-        result = timed({"width": width, "batches": [5, 25], "way": "plain"}, None)
-        step_ms = 1000 * slope(result)
+def widen(processors: list[int]) -> tuple[int, float]:
+    """Return the first width whose plain step takes long enough there, and that step in ms."""
+    for width in WIDTHS:
+        job = {"width": width, "batches": [5, 45], "way": "plain", "processors": processors}
+        timed = Timed(job, None)
+        step_ms = 1000 * slope(timed.measured())
+        timed.close()
         print(f"width {width}: {step_ms:.1f} ms a step", file=sys.stderr)
         if step_ms >= STEP_MS_MIN:
             return width, step_ms
     raise SystemExit("no width is slow enough; this machine is too fast for the table of widths")
 
 
-def timed(job: dict[str, Any], home: Path | None) -> dict[str, Any]:
-    """Run one way of training in a process of its own and return what it measured."""
-    environment = os.environ | {"PYTHONHASHSEED": "0", "OMP_WAIT_POLICY": "PASSIVE"}
-    if home:
-        environment["GENSYN_HOME"] = str(home)
-    if job["way"] == "view":
-        return job | in_notebook(job, environment)
-    command = [sys.executable, "-W", "ignore", __file__, "--run", json.dumps(job)]
-    done = subprocess.run(
-        command, env=environment, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT
+def side_by_side(
+    job: dict[str, Any], ways: tuple[str, str], halves: Halves, home: Path
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run two ways of training at the same time, each on its half of the processors."""
+    one, two = (
+        Timed(job | {"way": way, "processors": half}, home / f"on-{half[0]}")
+        for way, half in zip(ways, halves, strict=True)
     )
-    return job | json.loads(done.stdout.splitlines()[-1])
+    for each in (one, two):
+        each.until(READY)
+    for each in (one, two):
+        each.go()
+    found = one.measured(), two.measured()
+    for each in (one, two):
+        each.close()
+    return found
 
 
-def in_notebook(job: dict[str, Any], environment: dict[str, str]) -> dict[str, Any]:
-    """Run one way of training in a kernel of this Python and return what it measured."""
+class Timed:
+    """One way of training in a process of its own, with its network in `home`.
+
+    A job that `waits` says READY before its last fit, begins it when told to, and trains on after
+    it until it is closed.
+    """
+
+    def __init__(self, job: dict[str, Any], home: Path | None) -> None:
+        self._job = job
+        environment = os.environ | {"PYTHONHASHSEED": "0", "OMP_WAIT_POLICY": "PASSIVE"}
+        if home:
+            environment["GENSYN_HOME"] = str(home)
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", __file__, "--run", json.dumps(job)],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+
+    def go(self) -> None:
+        """Let the last fit begin."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(GO + "\n")
+        self._process.stdin.flush()
+
+    def measured(self) -> dict[str, Any]:
+        """Return what was measured, once it is."""
+        found: dict[str, Any] = json.loads(self.until("{"))
+        return self._job | found
+
+    def until(self, start: str) -> str:
+        """Return the next line that begins so."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith(start):
+                return line
+        raise SystemExit(f"a fit ended by itself: {self._job}")
+
+    def close(self) -> None:
+        """Have it end, once the fit it is in has."""
+        self._process.communicate()
+
+
+def run(job: dict[str, Any]) -> None:
+    """Do a job in this process, or in a kernel of its own."""
+    if job.get("processors"):
+        os.sched_setaffinity(0, job["processors"])
+    if job["way"] == "view":
+        in_notebook(job)
+        return
+    for line in said(job, sys.stdin):
+        print(line, flush=True)
+
+
+def in_notebook(job: dict[str, Any]) -> None:
+    """Do a job in a cell; the kernel reads our input and writes to our output."""
     from nbclient import NotebookClient
     from nbformat import v4
 
-    code = (
-        f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\nimport json, overhead\n"
-    )
-    code += f"print('MEASURED', json.dumps(overhead.run(json.loads({json.dumps(job)!r}))))"
+    code = f"""
+import json, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import overhead
+with open("/proc/{os.getpid()}/fd/0") as told, open("/proc/{os.getpid()}/fd/1", "w") as out:
+    for line in overhead.said(json.loads({json.dumps(job)!r}), told):
+        print(line, file=out, flush=True)
+"""
     notebook = v4.new_notebook(cells=[v4.new_code_cell(code)])
-    NotebookClient(notebook, timeout=None, kernel_name="python3").execute(env=environment)
-    said = "".join(each.get("text", "") for each in notebook.cells[0].outputs)
-    measured: dict[str, Any] = json.loads(said.partition("MEASURED ")[2].splitlines()[0])
-    return measured
+    NotebookClient(notebook, timeout=None, kernel_name="python3").execute()
 
 
-def run(job: dict[str, Any]) -> dict[str, Any]:
-    """Fit the program for each number of batches, after one small fit that warms everything up."""
+def said(job: dict[str, Any], told: TextIO) -> Iterator[str]:
+    """Fit the program for each number of batches, after a small fit that warms everything up."""
     sys.path.insert(0, str(ROOT / "notebooks"))
     if job["way"] == "plain":
         settle_numerics()
     fit(job, 3)
-    measured = [fit(job, batches) for batches in job["batches"]]
-    last = measured[-1]
+    *few, last = job["batches"]
+    measured = [fit(job, batches) for batches in few]
+    if job.get("waits"):
+        yield READY
+        told.readline()
+    measured.append(fit(job, last))
     seconds = [each["seconds"] for each in measured]
-    return {"seconds": seconds, "client_cpu_s": last["client_cpu_s"]} | last["network"]
+    yield json.dumps(measured[-1] | {"seconds": seconds})
+    while job.get("waits") and not select.select([told], [], [], 0)[0]:
+        fit(job, 10 * SHORT)
 
 
 def settle_numerics() -> None:
@@ -194,8 +291,7 @@ def fit(job: dict[str, Any], batches: int) -> dict[str, Any]:
     began, used = time.perf_counter(), time.process_time()
     trainer.fit(model, datamodule=data)
     seconds, cpu_s = time.perf_counter() - began, time.process_time() - used
-    network = {} if plain else measured_by(trainer)
-    return {"seconds": seconds, "client_cpu_s": cpu_s, "network": network}
+    return {"seconds": seconds, "client_cpu_s": cpu_s} | ({} if plain else measured_by(trainer))
 
 
 def shown_view() -> Any:
