@@ -8,7 +8,8 @@ Every ratio is of two fits at the same time, each on its half of the processors 
 belongs to it: what slows a machine down slows both, and the halves are swapped from round to round.
 A long fit less a short one gives seconds per batch without the fixed cost. Both long fits begin
 together, and who is first goes on training until the other is done. A ratio is the geometric mean
-of its rounds; `rounds` shows them all.
+of its rounds; `rounds` shows them all. With two processors each fit has one: then nothing that a
+network does beside the training is hidden by a processor that is idle, and all of it counts.
 
 All but stock use the same settings (threads, kernels), so that the ratios compare the network and
 nothing else; `stock_ratio` says what those settings cost against stock. `view_ratio` compares a fit
@@ -151,14 +152,15 @@ def side_by_side(
         Timed(job | {"way": way, "processors": half}, home / f"on-{half[0]}")
         for way, half in zip(ways, halves, strict=True)
     )
-    for each in (one, two):
-        each.until(READY)
-    for each in (one, two):
-        each.go()
-    found = one.measured(), two.measured()
-    for each in (one, two):
-        each.close()
-    return found
+    try:
+        for each in (one, two):
+            each.until(READY)
+        for each in (one, two):
+            each.go()
+        return one.measured(), two.measured()
+    finally:
+        for each in (one, two):
+            each.close()
 
 
 class Timed:
