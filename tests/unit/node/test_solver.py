@@ -159,7 +159,7 @@ def test_segments_follow_one_another_within_bounds(
     for request, found in zip(trains.asked[1:], trains.found[1:], strict=True):
         assert request.target_file is not None
         assert len(found) == 3  # the program, its manifest, one checkpoint
-    assert [each.first_event for each in trains.asked] [:12] == [16 * each for each in range(12)]
+    assert [each.first_event for each in trains.asked][:12] == [16 * each for each in range(12)]
 
 
 def test_what_was_begun_for_another_state_is_run_anew(solver: Alone, trains: Trains) -> None:
