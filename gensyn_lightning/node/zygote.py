@@ -122,7 +122,7 @@ class _Zygote:
 
     def serve(self) -> NoReturn:
         signal.set_wakeup_fd(self._ring, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, _wake)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # the wake-up descriptor tells the loop
         signal.signal(signal.SIGTERM, self._stop)
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         self._selector.register(self._bell, selectors.EVENT_READ, self._reap)
@@ -387,10 +387,6 @@ def _dead_children() -> Iterator[tuple[int, int]]:
 def _killed_by(number: int) -> SandboxError:
     hint = "the machine may be short of memory" if number == signal.SIGKILL else ""
     return SandboxError(f"the runner was killed by signal {number}", hint=hint)
-
-
-def _wake(number: int, frame: FrameType | None) -> None:
-    """Do nothing: the wake-up descriptor has told the loop already."""
 
 
 def _answer(connection: socket.socket, line: bytes) -> None:

@@ -104,11 +104,12 @@ def test_a_solver_drained_in_mid_job_hands_in_what_it_holds_and_leaves(
     def hear(entry: LogEntry) -> None:
         if entry.kind == "leased":
             leased[entry.body["index"]] = names[entry.body["solver"]]
-            if entry.body["index"] == 1:
-                presence.ask_to_leave(home.data(leased[1]))
+            if entry.body["index"] == 0:
+                presence.ask_to_leave(home.data(leased[0]))
 
     trained = stage.train(fit_in, hear)
     stage.check_is_calm(trained)
     assert len(leased) > 2
-    assert [name for index, name in leased.items() if index > 1 and name == leased[1]] == []
-    until(lambda: presence.look(home.data(leased[1])) is None)
+    # It may have been given one more segment before it was asked.
+    assert leased[0] not in {name for index, name in leased.items() if index > 1}
+    until(lambda: presence.look(home.data(leased[0])) is None)
