@@ -72,7 +72,7 @@ def lab(folder: Path, settings: Path, home: Path) -> Iterator[Lab]:
         yield Lab(address, folder)
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(120)
         log.close()
 
 
