@@ -59,15 +59,14 @@ class Solver:
             kept = self._keep(finding)
             if self.goes_ahead and finding.result.outcome is Outcome.CONTINUES and self.goes_on():
                 self._go_ahead(following(held.work, finding.result, kept.state), folder, place)
+            answer: CommitResponse | None = None
             try:
                 sent = self.hand_over(held.work, kept)
                 answer = self.commit(held, finding.result, kept)
                 self.segments.cache.shrink()
-            except BaseException:
-                self.stop()
-                raise
-        if self._ahead is not None and not (answer.next and self._ahead.is_for(answer.next)):
-            self.stop()
+            finally:
+                if answer is None or answer.next is None:
+                    self.stop()
         self.say(
             f"segment {held.work.task.index}: events {held.work.task.first_event}"
             f"-{finding.result.end_event}, {finding.result.outcome.name.lower()}; "
