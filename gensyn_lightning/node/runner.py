@@ -5,13 +5,14 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gensyn_lightning.errors import LeaseLost, LimitExceeded, SandboxError
+from gensyn_lightning.errors import GensynError, LeaseLost, LimitExceeded, SandboxError
 from gensyn_lightning.node.exchange import (
     LINE_BYTES_MAX,
     Order,
@@ -84,8 +85,13 @@ class Runner:
         result: Mapping[str, Any] | None = None
         with _connected(self.socket_path, self.patience_s, stop) as connection:
             connection.sendall(order_line(order))
-            for line in _lines(connection, deadline, stop):
-                kind, value = read_answer(line)
+            lines = _lines(connection, deadline, stop)
+            for line in lines:
+                try:
+                    kind, value = read_answer(line)
+                except GensynError:
+                    deque(lines, maxlen=0)  # hear it out: hanging up would mean stop
+                    raise
                 if kind == "result":
                     result = value
                 elif on_progress is not None:
