@@ -156,6 +156,7 @@ def test_segments_follow_one_another_within_bounds(
         assert work.task.first_event == 16 * (index + 1)
         assert size(tmp_path / "cache") <= 9 * MB
         assert size(tmp_path / "solve") <= 6 * MB
+    solver.stop()
     for request, found in zip(trains.asked[1:], trains.found[1:], strict=True):
         assert request.target_file is not None
         assert len(found) == 3  # the program, its manifest, one checkpoint
@@ -167,6 +168,7 @@ def test_what_was_begun_for_another_state_is_run_anew(solver: Alone, trains: Tra
     work = solver.solve(Held(WORK)).next
     solver.other = False
     solver.solve(Held(work))
+    solver.stop()
     firsts = [(each.first_event, bool(each.target_file)) for each in trains.asked]
     assert firsts == [(0, False), (16, True), (16, False), (32, True)]
 
