@@ -23,10 +23,29 @@ static inline float f(u a) { uint32_t w = (uint32_t)a; float x; memcpy(&x, &w, 4
 static inline double d(u a) { double x; memcpy(&x, &a, 8); return x; }
 static inline u F(float x) { uint32_t w; memcpy(&w, &x, 4); return x != x ? 0x7fc00000u : w; }
 static inline u D(double x) { u w; memcpy(&w, &x, 8); return x != x ? 0xfffull << 51 : w; }
+/* Conversions and shifts as C's own, in operations that exist for several elements at once. */
 static inline u I(double x) {
-  if (x != x) return 0;
-  if (x >= 0x1p63) return INT64_MAX;
-  return (u)(x < -0x1p63 ? INT64_MIN : (s)x);
+  u word;
+  memcpy(&word, &x, 8);
+  u exponent = word >> 52 & 0x7ff, digits = (word & 0xfffffffffffffull) | 1ull << 52;
+  u down = 1075 - exponent, up = exponent - 1075;
+  u whole = exponent < 1075 ? (down > 63 ? 0 : digits >> (down & 63)) : digits << (up & 63);
+  u result = word >> 63 ? 0 - whole : whole;
+  result = x >= 0x1p63 ? (u)INT64_MAX : result;
+  result = x < -0x1p63 ? (u)INT64_MIN : result;
+  return x != x ? 0 : result;
+}
+static inline double i2d(u a) {
+  u low = (a & 0xffffffffu) | 0x433ull << 52, high = (a >> 32 ^ 0x80000000u) | 0x453ull << 52;
+  return (d(high) - 0x1.00000801p84) + d(low);
+}
+static inline float i2f(u a) { /* what a binary64 cannot hold is made odd first: one rounding */
+  u low = a & 0xfff, odd = (a - low) | (low ? 0x800 : 0);
+  return (float)i2d(a + (1ull << 53) < 1ull << 54 ? a : odd);
+}
+static inline u sar(u a, u by) {
+  u sign = 0 - (a >> 63);
+  return ((a ^ sign) >> by) ^ sign;
 }
 """
 _STATEMENTS = {
@@ -46,16 +65,16 @@ _STATEMENTS = {
     Op.XOR: "{0} ^ {1}",
     Op.SHL: "{0} << ({1} & 63)",
     Op.SHR: "{0} >> ({1} & 63)",
-    Op.SAR: "(u)((s){0} >> ({1} & 63))",
+    Op.SAR: "sar({0}, {1} & 63)",
     Op.EQ: "{0} == {1}",
     Op.ULT: "{0} < {1}",
     Op.SLT: "(s){0} < (s){1}",
     Op.F2I: "I(f({0}))",
-    Op.I2F: "F((float)(s){0})",
+    Op.I2F: "F(i2f({0}))",
     Op.F2D: "D(f({0}))",
     Op.D2F: "F((float)d({0}))",
     Op.D2I: "I(d({0}))",
-    Op.I2D: "D((double)(s){0})",
+    Op.I2D: "D(i2d({0}))",
     Op.DADD: "D(d({0}) + d({1}))",
     Op.DMUL: "D(d({0}) * d({1}))",
     Op.DDIV: "D(d({0}) / d({1}))",
@@ -78,6 +97,18 @@ s check(uint32_t first, s n, const uint32_t *found) {
   return n;
 }
 static double exact(double x) { return EXACT; }
+/* Compare conversions with the compiler's own, for n words; return how many differ. */
+s conversions(const u *words, s n) {
+  s wrong = 0;
+  for (s at = 0; at < n; at++) {
+    u a = words[at];
+    double x = d(a);
+    s whole = x != x ? 0 : x >= 0x1p63 ? INT64_MAX : x < -0x1p63 ? INT64_MIN : (s)x;
+    wrong += I(x) != (u)whole || D(i2d(a)) != D((double)(s)a) || F(i2f(a)) != F((float)(s)a);
+    wrong += sar(a, a & 63) != (u)((s)a >> (a & 63));
+  }
+  return wrong;
+}
 /* The worst error of n results, in units in the last place of a normal number. */
 double worst(uint32_t first, s n, const uint32_t *found) {
   double most = 0;
@@ -111,9 +142,12 @@ def compiled(program: Program, exact: str, folder: Path) -> ctypes.CDLL:
     """Compile the check and load it."""
     text, library = folder / "check.c", folder / "check.so"
     text.write_text(source(program, exact))
-    command = ["cc", "-O3", "-march=native", "-ffp-contract=off", "-fPIC", "-shared", "-w"]
-    subprocess.run([*command, str(text), "-o", str(library), "-lm"], check=True)
+    command = ["cc", "-O3", "-march=native", "-fPIC", "-shared", "-w"]
+    values_alone = ["-ffp-contract=off", "-fno-trapping-math", "-fno-math-errno"]
+    subprocess.run([*command, *values_alone, str(text), "-o", str(library), "-lm"], check=True)
     found = ctypes.CDLL(str(library))
+    found.conversions.argtypes = (ctypes.c_void_p, ctypes.c_int64)
+    found.conversions.restype = ctypes.c_int64
     for each in (found.check, found.worst):
         each.argtypes = (ctypes.c_uint32, ctypes.c_int64, ctypes.c_void_p)
     found.check.restype, found.worst.restype = ctypes.c_int64, ctypes.c_double

@@ -79,6 +79,19 @@ def examine(name: str, folder: Path, firsts: range) -> None:
         assert worst <= (float(stated.group(1)) if stated else 0.5001)
 
 
+def test_conversions_of_the_checker_are_c_s_own(tmp_path: Path) -> None:
+    [program] = FUNCTIONS["copy_f"].trace()
+    bits = np.random.default_rng(11).integers(0, 1 << 64, BLOCK, np.uint64)
+    sizes = np.arange(BLOCK, dtype=np.uint64) % np.uint64(64)
+    powers = np.float64(2) ** np.arange(66)
+    near = (np.nextafter(powers, 0), powers, np.nextafter(powers, np.inf))
+    near_bits = (each.view(np.uint64) for each in near)
+    ties = (bits & np.uint64(0x1FFFFFF) | np.uint64(0x1000001)) << (sizes % np.uint64(40))
+    words = np.concatenate([bits, bits >> sizes, ties, ties - 1, ties + 1, *near_bits])
+    words = np.concatenate([words, ~words, words ^ np.uint64(1 << 63)])
+    assert not compiled(program, "x", tmp_path).conversions(words.ctypes.data, len(words))
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_blocks_of_inputs(name: str, tmp_path: Path) -> None:
     examine(name, tmp_path, range(0, 1 << 32, BLOCK * SHORT_EVERY))
