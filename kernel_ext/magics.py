@@ -99,7 +99,7 @@ class GensynMagics(Magics):
         if flags.detach and flags.attach:
             raise ConfigError("--detach leaves a job, --attach takes one back", hint="name one")
         way = Way(
-            options={name: getattr(flags, name) for name in _OPTIONS if getattr(flags, name)},
+            options={each: said for each in _OPTIONS if (said := getattr(flags, each)) is not None},
             detach=flags.detach,
             attach=flags.attach or "",
             cancels=flags.on_interrupt == "cancel",

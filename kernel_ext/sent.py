@@ -126,16 +126,20 @@ class Sent:
         return self.outcomes[-1] if len(self.outcomes) > since else None
 
     def job(self, name: str | None) -> Job:
-        """Return a job of this notebook, None for the last one; raise `ConfigError` for others."""
+        """Return a job of this notebook, None for the last one; raise `ConfigError` for others.
+
+        `name` may be the beginning of one, as everywhere.
+        """
         if name is None and self.jobs:
             return next(reversed(self.jobs.values()))
-        found = self.jobs.get(name or "")
-        if found is None:
+        start = f"job-{(name or '').removeprefix('job-')}"
+        found = [each for full, each in self.jobs.items() if name and full.startswith(start)]
+        if len(found) != 1:
             said = f"{name} was not sent by this notebook" if name else "no job was left to go on"
             raise ConfigError(
                 said, hint=f"%gensyn_train TARGET --attach {name or 'JOB'} brings back a model"
             )
-        return found
+        return found[0]
 
 
 def _show_report(outcome: Outcome, view: LiveView | None) -> None:

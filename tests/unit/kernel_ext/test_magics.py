@@ -10,9 +10,11 @@ import pytest
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
+from pytorch_lightning import LightningModule, Trainer
 
 from gensyn_lightning.report import form
 from kernel_ext.magics import GensynMagics
+from kernel_ext.sent import Sent
 from kernel_ext.view import ReportView, Told
 
 
@@ -29,6 +31,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Interacti
     InteractiveShell.clear_instance()
 
 
+JOBS = ("job-00000000aaaaaaaa", "job-0123456789abcdef")
 ALL = {"gensyn_train", "gensyn_status", "gensyn_wait", "gensyn_stop", "gensyn_report"}
 
 
@@ -126,12 +129,35 @@ def test_a_report_is_shown_as_html_and_as_text(
 def test_the_last_outcome_is_the_one_that_is_reported(
     shell: InteractiveShell, report_file: Path
 ) -> None:
-    magics = shell.magics_manager.registry["GensynMagics"]
-    assert isinstance(magics, GensynMagics)
-    magics.sent.outcomes.append(SimpleNamespace(report=report_file, job=b"", verdict="VERIFIED"))
+    outcome = SimpleNamespace(report=report_file, job=b"", verdict="VERIFIED")
+    magics_of(shell).sent.outcomes.append(outcome)  # type: ignore[arg-type]
     view = shell.run_line_magic("gensyn_report", "")
     assert isinstance(view, ReportView)
     assert view.path == report_file
+
+
+def magics_of(shell: InteractiveShell) -> GensynMagics:
+    found = shell.magics_manager.registry["GensynMagics"]
+    assert isinstance(found, GensynMagics)
+    return found
+
+
+@pytest.mark.parametrize("name", ["job-0123456789abcdef", "job-0123", "0123", ""])
+def test_a_job_is_named_by_how_its_name_begins(shell: InteractiveShell, name: str) -> None:
+    jobs = {each: SimpleNamespace(wait=lambda _, each=each: each) for each in JOBS}
+    magics_of(shell).sent.jobs.update(jobs)  # type: ignore[arg-type]
+    assert shell.run_line_magic("gensyn_wait", name) == JOBS[-1]
+
+
+def test_a_flag_that_is_zero_is_said(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(Sent, "carry", lambda sent, trainer, fit, way: seen.append(way.options))
+    shell.user_ns["model"] = LightningModule()
+    shell.user_ns["trainer"] = Trainer(logger=False, enable_checkpointing=False)
+    shell.run_line_magic("gensyn_train", "model --trainer trainer --timeout 0 --budget 0")
+    assert seen == [{"timeout": 0.0, "budget": 0}]
 
 
 def test_a_report_that_does_not_hold_says_so(shell: InteractiveShell, tmp_path: Path) -> None:
