@@ -20,7 +20,7 @@ from gensyn_lightning.launcher.display import Display
 from kernel_ext import picture
 
 DRAW_EVERY_S = 0.2
-CURVES_EVERY_S = 1.0
+PICTURES_EVERY_S = 1.0
 
 
 class LiveView(Display):
@@ -40,7 +40,7 @@ class LiveView(Display):
         self._lines: list[str] = []
         self._broken = False
         self._state = ""
-        self._drawn_s = self._curves_s = 0.0
+        self._drawn_s = self._pictures_s = 0.0
         self._lock = threading.RLock()  # the cell's thread and the one that follows
 
     def show(self) -> None:
@@ -119,12 +119,12 @@ class LiveView(Display):
             if self._handle is None or (not always and now - self._drawn_s < DRAW_EVERY_S):
                 return
             self._drawn_s = now
-            with_curves = always or now - self._curves_s >= CURVES_EVERY_S
-            if with_curves:
-                self._curves_s = now
-            self._safely(lambda: self._set(with_curves))
+            with_pictures = always or now - self._pictures_s >= PICTURES_EVERY_S
+            if with_pictures:
+                self._pictures_s = now
+            self._safely(lambda: self._set(with_pictures))
 
-    def _set(self, with_curves: bool) -> None:
+    def _set(self, with_pictures: bool) -> None:
         widgets = self._widgets
         assert widgets is not None
         if self.board is None:
@@ -133,11 +133,11 @@ class LiveView(Display):
             widgets.set("log", lines)
             return
         widgets.set("head", picture.headline(self.board, self._doing))
-        widgets.set("segments", picture.segments(self.board))
         widgets.set("log", picture.log(self.board))
         widgets.move(self.board.batches, self.board.batches_max)
-        if with_curves:
+        if with_pictures:
             widgets.set("curves", picture.drawn(self.board))
+            widgets.set("segments", picture.segments(self.board))
 
     def _safely(self, draw: Callable[[], object]) -> None:
         if self._broken:
