@@ -100,6 +100,7 @@ def _read_cold(work: Path, settings: Path, home: Path, name: str) -> None:
         widths = pictures.evaluate_all("all => all.map(each => each.naturalWidth)")
         assert all(width > 0 for width in widths)
         assert seen.page.get_by_text("Error displaying widget").count() == 0
+        seen.kernel_ready()  # told to stop while a kernel starts, JupyterLab waits for ever
         quiet(seen)
 
 

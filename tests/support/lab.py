@@ -72,7 +72,7 @@ def lab(folder: Path, settings: Path, home: Path) -> Iterator[Lab]:
         yield Lab(address, folder)
     finally:
         server.terminate()
-        server.wait(120)
+        server.wait(60)
         log.close()
 
 
