@@ -18,23 +18,22 @@ from gensyn_lightning.repops.program import Instruction, Program
 
 _TYPES = {"f": "vf", "d": "vd", "i": "vi", "l": "vl", "m": "vi"}
 _MAY_BE_NAN = (FLOAT_RESULTS | DOUBLE_RESULTS) - {Op.I2F, Op.I2D}
-_INFIX = {
-    Op.FADD: "+",
-    Op.FMUL: "*",
-    Op.FDIV: "/",
-    Op.ADD: "+",
-    Op.SUB: "-",
-    Op.MUL: "*",
-    Op.AND: "&",
-    Op.OR: "|",
-    Op.XOR: "^",
-    Op.DADD: "+",
-    Op.DMUL: "*",
-    Op.DDIV: "/",
+_INTEGER = {
+    Op.ADD: "add",
+    Op.SUB: "sub",
+    Op.MUL: "mul",
+    Op.AND: "and",
+    Op.OR: "or",
+    Op.XOR: "xor",
 }
-
-
+_SHIFTS = {Op.SHL: "shl", Op.SHR: "shr", Op.SAR: "sar"}
 _NAMES = {
+    Op.FADD: "f_add",
+    Op.FMUL: "f_mul",
+    Op.FDIV: "f_div",
+    Op.DADD: "d_add",
+    Op.DMUL: "d_mul",
+    Op.DDIV: "d_div",
     Op.FFMA: "f_fma",
     Op.FSQRT: "f_sqrt",
     Op.DSQRT: "d_sqrt",
@@ -110,17 +109,16 @@ class _Body:
         return f"{lanes}_of_{source}({self._as(operand, source)})"
 
     def _sign_trick(self, each: Instruction) -> str:
-        operand, wide = f"r{each.operands[0]}", self._lanes(each.operands[0]) == "d"
+        operand, have = f"r{each.operands[0]}", self._lanes(each.operands[0])
         if each.op is Op.XOR:
-            return f"-{operand}"
-        mask = _literal(DOUBLE_SIGN - 1, "l") if wide else _literal(SIGN - 1, "i")
-        return f"(vd)((vl){operand} & {mask})" if wide else f"(vf)((vi){operand} & {mask})"
+            return f"{have}_neg({operand})"
+        if have == "d":
+            return f"l_as_d(l_and(d_as_l({operand}), {_literal(DOUBLE_SIGN - 1, 'l')}))"
+        return f"i_as_f(i_and(f_as_i({operand}), {_literal(SIGN - 1, 'i')}))"
 
     def _arithmetic(self, each: Instruction) -> str:
         kind = "f" if each.op in FLOAT_OPERANDS else "d"
         operands = [self._as(at, kind) for at in each.read]
-        if each.op in _INFIX:
-            return f"{operands[0]} {_INFIX[each.op]} {operands[1]}"
         return f"{_NAMES[each.op]}({', '.join(operands)})"
 
     def _read_by_expressions(self) -> set[int]:
@@ -159,25 +157,22 @@ class _Body:
         if self._lanes(at) == "m":
             return f"r{at}"
         if self._lanes(at) in "ld":
-            return f"~l_eq({self._as(at, 'l')}, l_all(0))"
-        return f"~i_eq({self._as(at, 'i')}, i_all(0))"
+            return f"i_not(l_eq({self._as(at, 'l')}, l_all(0)))"
+        return f"i_not(i_eq({self._as(at, 'i')}, i_all(0)))"
 
     def _integer(self, lanes: str, each: Instruction) -> str:
         if each.op in TRUTH_RESULTS:
             return self._comparison(each)
         if lanes == "m":
-            return f" {_INFIX[each.op]} ".join(self._as_mask(at) for at in each.read)
+            masks = ", ".join(self._as_mask(at) for at in each.read)
+            return f"i_{_INTEGER[each.op]}({masks})"
         left = self._as(each.operands[0], lanes)
-        if each.op in _INFIX:
-            return f"{left} {_INFIX[each.op]} {self._as(each.operands[1], lanes)}"
-        amount = self._constant(each.operands[1])
-        by = str(amount % 64) if amount is not None else f"({self._as(each.operands[1], 'l')} & 63)"
-        unsigned, signed = ("vu", "vi") if lanes == "i" else ("vul", "vl")
-        if each.op is Op.SAR:
-            return f"{left} >> {by}"
-        mark = "<<" if each.op is Op.SHL else ">>"
-        cast = "" if amount is not None else f"({unsigned})"
-        return f"({signed})(({unsigned}){left} {mark} {cast}{by})"
+        if each.op in _INTEGER:
+            return f"{lanes}_{_INTEGER[each.op]}({left}, {self._as(each.operands[1], lanes)})"
+        amount, name = self._constant(each.operands[1]), f"{lanes}_{_SHIFTS[each.op]}"
+        if amount is not None:
+            return f"{name}({left}, {amount % 64})"
+        return f"{name}_by({left}, l_and({self._as(each.operands[1], 'l')}, l_all(63)))"
 
     def _comparison(self, each: Instruction) -> str:
         limit = SIGN - 1 if each.op is Op.SLT else LOW
@@ -187,8 +182,7 @@ class _Body:
             return f"{'i' if narrow else 'l'}_eq({left}, {right})"
         if each.op is Op.SLT:
             return f"{'i' if narrow else 'l'}_lt({left}, {right})"
-        unsigned = "vu" if narrow else "vul"
-        return f"{'u' if narrow else 'ul'}_lt(({unsigned}){left}, ({unsigned}){right})"
+        return f"{'u' if narrow else 'ul'}_lt({left}, {right})"
 
     def _as(self, at: int, lanes: str) -> str:
         """Return register `at` as lanes of another type: the same bits, zero-extended or cut."""
@@ -199,7 +193,7 @@ class _Body:
         if have == lanes:
             return f"r{at}"
         if have == "m":
-            have, value = "i", f"(r{at} & 1)"
+            have, value = "i", f"i_and(r{at}, i_all(1))"
         else:
             value = f"r{at}"
         return _cast(value, have, lanes)
@@ -208,15 +202,11 @@ class _Body:
 def _cast(value: str, have: str, lanes: str) -> str:
     if have == lanes:
         return value
+    if (have in "fi") == (lanes in "fi"):
+        return f"{have}_as_{lanes}({value})"
     if have in "fi":
-        if lanes in "fi":
-            return f"({_TYPES[lanes]}){value}"
-        wide = f"l_extend((vi){value})"
-        return wide if lanes == "l" else f"(vd){wide}"
-    if lanes in "ld":
-        return f"({_TYPES[lanes]}){value}"
-    narrow = f"i_of_l((vl){value})"
-    return narrow if lanes == "i" else f"(vf){narrow}"
+        return _cast(f"l_extend({_cast(value, have, 'i')})", "l", lanes)
+    return _cast(f"i_of_l({_cast(value, have, 'l')})", "i", lanes)
 
 
 def _literal(value: int, lanes: str) -> str:

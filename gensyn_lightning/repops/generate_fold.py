@@ -78,7 +78,7 @@ def _chunks(term: Definition) -> list[str]:
         "  for (int64_t left = n; left > 0; left -= CHUNK) {",
         "    int64_t m = MIN(left, CHUNK);",
         *_one_chunk(term, prefetch=True),
-        f"    *o++ = t_{_combine(term).name}(acc)[0];",
+        f"    *o++ = {_LANES[kind]}_first(t_{_combine(term).name}(acc));",
         *(f"    i{at} += CHUNK * advance[{at - 1}];" for at in range(1, term.reads)),
         "  }",
         "}",
@@ -104,6 +104,7 @@ def _one_chunk(term: Definition, *, prefetch: bool) -> list[str]:
 
 
 def _rows(term: Definition) -> list[str]:
+    first = f"{_LANES[term.results]}_first"
     return [
         f"static void rows_{term.name}(int64_t n, int64_t m, const void *const *in, "
         "const int64_t *apart, const uint64_t *word, void *out) {",
@@ -112,7 +113,7 @@ def _rows(term: Definition) -> list[str]:
         "  (void)apart;",
         "  for (int64_t i = 0; i < n; i++) {",
         *_one_chunk(term, prefetch=False),
-        f"    o[i] = t_{_combine(term).name}(acc)[0];",
+        f"    o[i] = {first}(t_{_combine(term).name}(acc));",
         *(f"    i{at} += apart[{at - 1}];" for at, _ in _reads(term)),
         "  }",
         "}",
@@ -149,10 +150,11 @@ def _piece(term: Definition) -> list[str]:
 
 
 def _close(term: Definition) -> list[str]:
-    kind = term.results
+    kind, lane = term.results, _LANES[term.results]
+    made = f"t_{_combine(term).name}({lane}_load(carry))"
     return [
         f"static void close_{term.name}(const void *carry, void *value) {{",
-        f"  *({_C[kind]} *)value = t_{_combine(term).name}({_LANES[kind]}_load(carry))[0];",
+        f"  *({_C[kind]} *)value = {lane}_first({made});",
         "}",
     ]
 
@@ -284,39 +286,39 @@ def _init(term: Definition) -> str:
 
 
 def _chain(term: Definition) -> list[str]:
-    kind = term.results
+    kind, lane = term.results, _LANES[term.results]
     vector = _VECTOR[kind]
     return [
         f"static void chain_{term.name}(int64_t n, const void *values, void *total) {{",
         f"  const {_C[kind]} *v = values;",
         f"  {_C[kind]} *t = total;",
-        f"  {vector} acc = {{*t}};",
+        f"  {vector} acc = {lane}_all(*t);",
         "  for (int64_t i = 0; i < n; i++)",
-        f"    acc = q_{_combine(term).name}(acc, ({vector}){{v[i]}});",
-        "  *t = acc[0];",
+        f"    acc = q_{_combine(term).name}(acc, {lane}_all(v[i]));",
+        f"  *t = {lane}_first(acc);",
         "}",
     ]
 
 
 def _scan(term: Definition) -> list[str]:
-    kind = term.results
+    kind, lane = term.results, _LANES[term.results]
     lines = [
         f"static void scan_{term.name}(int64_t n, const void *const *in, const uint64_t *word, "
         "void *total, void *out) {",
         *_pointers(term),
         f"  {_C[kind]} *t = total, *o = out;",
-        f"  {_VECTOR[kind]} acc = {{*t}};",
+        f"  {_VECTOR[kind]} acc = {lane}_all(*t);",
         "  for (int64_t j = 0; j < n; j++) {",
     ]
     one = ", ".join(
-        [f"({_VECTOR[each]}){{i{at}[j]}}" for at, each in _reads(term)]
+        [f"{_LANES[each]}_all(i{at}[j])" for at, each in _reads(term)]
         + [f"x{at}" for at in range(term.reads, len(term.kinds))]
     )
     lines += [
         f"    acc = q_{term.name}(acc, {one});" if one else f"    acc = q_{term.name}(acc);",
-        f"    o[j] = {_canonical(term, 'acc')}[0];",
+        f"    o[j] = {lane}_first({_canonical(term, 'acc')});",
         "  }",
-        "  *t = acc[0];",
+        f"  *t = {lane}_first(acc);",
         "}",
     ]
     return lines

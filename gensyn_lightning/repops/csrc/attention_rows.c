@@ -3,8 +3,8 @@
 #include "reduce.h"
 
 INLINE vf scored(const float *score, int64_t j, int64_t m, vf scale, const float *mask) {
-  vf v = f_take(score + j, m) * scale;
-  return mask ? v + f_take(mask + j, m) : v;
+  vf v = f_mul(f_take(score + j, m), scale);
+  return mask ? f_add(v, f_take(mask + j, m)) : v;
 }
 
 /* Scores times the scale, plus the mask, are stored; lanes of the result have the largest. Of zeros it may have either, and
@@ -32,14 +32,14 @@ INLINE vf scale_row(float *score, int64_t n, vf scale, const float *mask) {
 INLINE vf exp_chunk(float *score, int64_t j, int64_t end, vf shift) {
   vf acc = {0};
   for (; j + LANES <= end; j += LANES) {
-    vf e = p_exp(f_load(score + j) - shift);
+    vf e = p_exp(f_sub(f_load(score + j), shift));
     f_store(score + j, e);
-    acc += e;
+    acc = f_add(acc, e);
   }
   if (j < end) {
-    vf e = p_exp(f_take(score + j, end - j) - shift);
+    vf e = p_exp(f_sub(f_take(score + j, end - j), shift));
     f_give(score + j, e, end - j);
-    acc = f_select(i_below((int32_t)(end - j)), acc + e, acc);
+    acc = f_select(i_below((int32_t)(end - j)), f_add(acc, e), acc);
   }
   return acc;
 }
@@ -58,7 +58,7 @@ static int64_t most_keys(const score_rows *r) {
   return n;
 }
 
-INLINE vf with_chunk(vf total, vf chunk, int64_t at) { return at ? total + chunk : chunk; }
+INLINE vf with_chunk(vf total, vf chunk, int64_t at) { return at ? f_add(total, chunk) : chunk; }
 
 static vf exp_sums(const score_rows *r, vf shift) {
   vf total = {0}, part[ROWS_AT_ONCE];
@@ -92,8 +92,8 @@ void attention_weights(const score_rows *r, float *log) {
     float *row = r->score + i * r->step;
     vf part = f_all(factor[i]);
     int64_t j = 0, n = r->keys[i];
-    for (; j + LANES <= n; j += LANES) f_store(row + j, f_load(row + j) * part);
-    if (j < n) f_put(row + j, f_some(row + j, n - j) * part, n - j);
+    for (; j + LANES <= n; j += LANES) f_store(row + j, f_mul(f_load(row + j), part));
+    if (j < n) f_put(row + j, f_mul(f_some(row + j, n - j), part), n - j);
   }
 }
 
@@ -107,7 +107,7 @@ static vf product_sums(const score_rows *r, const float *gradient) {
     total = with_chunk(total, trees_of_sums(part), at);
   }
   /* Chunks without terms are +0, and added. */
-  if (ceil_div(end, CHUNK) < ceil_div(r->all, CHUNK)) total += (vf){0};
+  if (ceil_div(end, CHUNK) < ceil_div(r->all, CHUNK)) total = f_add(total, f_all(0));
   return f_canonical(total);
 }
 
@@ -120,8 +120,8 @@ void attention_score_gradients(const score_rows *r, float *gradient) {
     const float *weight = r->score + i * r->step;
     vf total = f_all(each[i]);
     int64_t j = 0, n = r->keys[i];
-    for (; j + LANES <= n; j += LANES) f_store(row + j, ((f_load(row + j) - total) * f_load(weight + j)) * scale);
-    if (j < n) f_put(row + j, ((f_some(row + j, n - j) - total) * f_some(weight + j, n - j)) * scale, n - j);
+    for (; j + LANES <= n; j += LANES) f_store(row + j, f_mul(f_mul(f_sub(f_load(row + j), total), f_load(weight + j)), scale));
+    if (j < n) f_put(row + j, f_mul(f_mul(f_sub(f_some(row + j, n - j), total), f_some(weight + j, n - j)), scale), n - j);
   }
 }
 

@@ -75,40 +75,23 @@ int conv_lanes_product(const image *out, const image *x, const image *w, const i
                        int transposed);
 int conv_lanes_weight_grad(const image *dw, const image *dy, const image *x, const geometry *g);
 
-/* A register's worth of lanes. Sums are kept in these and not in sixteen lanes of whatever registers that takes,
- * since compilers put vectors wider than a register into memory. */
-#if defined(__AVX512F__)
-typedef __m512 part;
-#elif defined(__FMA__)
-typedef __m256 part;
-#elif defined(__aarch64__)
-typedef float32x4_t part;
-#else
-typedef vf part;
-#endif
+/* A register's worth of lanes: tiles are counted in these. */
+typedef nf part;
 enum { PART = sizeof(part) / sizeof(float), PARTS = LANES / PART };
 
 INLINE part part_load(const float *p) { part v; memcpy(&v, p, sizeof v); return v; }
 INLINE void part_store(float *p, part v) { memcpy(p, &v, sizeof v); }
 INLINE part part_all(float s) { return s - (part){0}; }
 INLINE part part_add(part a, part b) { return a + b; }
-INLINE part part_fma(part a, part b, part c) {
-#if defined(__AVX512F__)
-  return _mm512_fmadd_ps(a, b, c);
-#elif defined(__FMA__)
-  return _mm256_fmadd_ps(a, b, c);
-#elif defined(__aarch64__)
-  return vfmaq_f32(c, a, b);
-#else
-  return f_fma(a, b, c);
-#endif
-}
+INLINE part part_fma(part a, part b, part c) { return n_fma(a, b, c); }
 
 /* The first n lanes; the others read as 0 and are not written. */
 INLINE part part_load_some(const float *p, int64_t n) {
   if (n >= PART) return part_load(p);
 #if defined(__AVX512F__)
-  return _mm512_maskz_loadu_ps((__mmask16)((1u << MAX(n, 0)) - 1), p);
+  return (part)_mm512_maskz_loadu_ps((__mmask16)((1u << MAX(n, 0)) - 1), p);
+#elif defined(__AVX2__)
+  return (part)_mm256_maskload_ps(p, (__m256i)((ni)COUNT_NARROW < (int32_t)n));
 #else
   float some[PART] = {0};
   for (int64_t i = 0; i < n; i++) some[i] = p[i];
@@ -122,7 +105,9 @@ INLINE void part_store_some(float *p, part v, int64_t n) {
     return;
   }
 #if defined(__AVX512F__)
-  _mm512_mask_storeu_ps(p, (__mmask16)((1u << MAX(n, 0)) - 1), v);
+  _mm512_mask_storeu_ps(p, (__mmask16)((1u << MAX(n, 0)) - 1), (__m512)v);
+#elif defined(__AVX2__)
+  _mm256_maskstore_ps(p, (__m256i)((ni)COUNT_NARROW < (int32_t)n), (__m256)v);
 #else
   float some[PART];
   part_store(some, v);
@@ -130,17 +115,7 @@ INLINE void part_store_some(float *p, part v, int64_t n) {
 #endif
 }
 
-INLINE part part_canonical(part v) {
-#if defined(__AVX512F__)
-  return _mm512_mask_mov_ps(v, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), _mm512_set1_ps(__builtin_nanf("")));
-#elif defined(__AVX2__)
-  return _mm256_blendv_ps(v, _mm256_set1_ps(__builtin_nanf("")), _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
-#elif defined(__aarch64__)
-  return vbslq_f32(vceqq_f32(v, v), v, vdupq_n_f32(__builtin_nanf("")));
-#else
-  return f_canonical(v);
-#endif
-}
+INLINE part part_canonical(part v) { return n_canonical(v); }
 
 /* The number of vectors that n channels of one group are computed in. */
 static inline int64_t lanes_for(int64_t channels) {

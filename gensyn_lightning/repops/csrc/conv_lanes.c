@@ -35,7 +35,7 @@ static void expand(float *to, const float *from, int64_t pitch, int64_t count, c
     __m512i lanes = _mm512_loadu_si512(index);
     __mmask16 some = (__mmask16)((1u << pitch) - 1);
     for (int64_t i = 0; i < count; i++)
-      f_store(to + i * LANES, (vf)_mm512_permutexvar_ps(lanes, _mm512_maskz_loadu_ps(some, from + i * pitch)));
+      _mm512_storeu_ps(to + i * LANES, _mm512_permutexvar_ps(lanes, _mm512_maskz_loadu_ps(some, from + i * pitch)));
     return;
   }
 #endif
@@ -153,7 +153,7 @@ static void run_band(const plan *p, const float *x, const window *box, const flo
         if (count)
           lanes_row(x + i * step[0], step[1], terms, count, w, to, classes[1] * LANES, n);
         else
-          for (int64_t q = 0; q < n; q++) f_store(to + q * classes[1] * LANES, (vf){0});
+          for (int64_t q = 0; q < n; q++) f_store(to + q * classes[1] * LANES, f_all(0));
       }
     }
 }
@@ -163,7 +163,7 @@ static void finish_band(const plan *p, float *sum, int64_t n, int64_t block, int
   int64_t width = out->size[4];
   if (p->bias) {
     vf bias = f_load(p->panel + (p->blocks * p->depth * p->taps + block) * LANES);
-    for (int64_t i = 0; i < rows * width; i++) f_store(sum + i * LANES, f_load(sum + i * LANES) + bias);
+    for (int64_t i = 0; i < rows * width; i++) f_store(sum + i * LANES, f_add(f_load(sum + i * LANES), bias));
   }
   for (int64_t r = 0; r < rows; r++) {
     int64_t at = n * out->stride[0] + block * LANES * out->stride[1];

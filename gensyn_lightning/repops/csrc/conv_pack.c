@@ -199,16 +199,13 @@ static char *row_of(const image *v, const window *box, const overlap *o, int64_t
                         (box->low[1] + h) * v->stride[3] + (box->low[2] + o->begin[2]) * v->stride[4]);
 }
 
-#define EVENS 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
-#define ODDS 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
-
 /* Every other value to one of two rows. */
 static void split_in_two(float *even, float *odd, const float *from, int64_t n) {
   int64_t i = 0;
   for (; i + 2 * LANES <= n; i += 2 * LANES) {
     vf a = f_load(from + i), b = f_load(from + i + LANES);
-    f_store(even + i / 2, __builtin_shufflevector(a, b, EVENS));
-    f_store(odd + i / 2, __builtin_shufflevector(a, b, ODDS));
+    f_store(even + i / 2, f_even_of(a, b));
+    f_store(odd + i / 2, f_odd_of(a, b));
   }
   for (; i < n; i++) (i % 2 ? odd : even)[i / 2] = from[i];
 }

@@ -77,7 +77,7 @@ static void flush(results *r) {
   if (p->bias)
     for (int64_t j = 0; j < p->lanes; j += LANES) {
       vf bias = f_load(p->bias + r->block * p->lanes + j);
-      for (float *s = r->sum + j; s < r->sum + r->held * p->lanes; s += p->lanes) f_store(s, f_load(s) + bias);
+      for (float *s = r->sum + j; s < r->sum + r->held * p->lanes; s += p->lanes) f_store(s, f_add(f_load(s), bias));
     }
   patch to = {element(&p->out, at), p->out.dtype, p->out.stride[4], p->out.stride[1]};
   conv_write(to, r->sum, p->lanes, r->held, MIN(p->lanes, p->channels - first));

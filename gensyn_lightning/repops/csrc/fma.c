@@ -7,14 +7,7 @@
 
 #if !defined(__FMA__) && !defined(__aarch64__)
 
-vf f_fma(vf a, vf b, vf c) {
-  vd x = __builtin_convertvector(a, vd) * __builtin_convertvector(b, vd), y = __builtin_convertvector(c, vd);
-  vd s = x + y, t = s - x, e = (x - (s - t)) + (y - t);
-  vl u = (vl)s, up = ((vl)e ^ u) >= 0, inexact = (e != 0) & (e == e), even = (u & 1) == 0;
-  vl odd = u + ((up & 2) - 1);
-  vl fits = inexact & even;
-  return __builtin_convertvector((vd)((odd & fits) | (u & ~fits)), vf);
-}
+vf f_fma(vf a, vf b, vf c) { OF_NARROW(vf, n_fma(a.p[k], b.p[k], c.p[k])); }
 
 float soft_fmaf(float a, float b, float c) {
   double x = (double)a * (double)b, y = c, s = x + y, t = s - x, e = (x - (s - t)) + (y - t);

@@ -21,8 +21,7 @@
 
 enum { CHUNK = 256 };
 
-/* The widest register of the machine, and what it does. Sixteen-lane vectors would be split over several
- * registers and spill out of a tile, so tiles are counted in these. */
+/* The lanes of a register, in which tiles are counted. */
 #if defined(__AVX512F__)
 enum { WIDTH = 16, TILE_ROWS = 14 };
 #elif defined(__FMA__)
@@ -34,40 +33,13 @@ enum { WIDTH = 4, TILE_ROWS = 4 };
 #endif
 enum { TILE_COLS = 2 * WIDTH };
 
-typedef float wide __attribute__((vector_size(4 * WIDTH)));
-typedef int32_t wide_bits __attribute__((vector_size(4 * WIDTH)));
+typedef nf wide;
 
 INLINE wide w_load(const float *p) { wide v; memcpy(&v, p, sizeof v); return v; }
 INLINE void w_store(float *p, wide v) { memcpy(p, &v, sizeof v); }
-INLINE wide w_canonical(wide v) {
-  wide_bits nan = v != v;
-  return (wide)(((wide_bits)v & ~nan) | (nan & 0x7fc00000));
-}
-
-#if defined(__AVX512F__)
-INLINE wide w_all(float s) { return (wide)_mm512_set1_ps(s); }
-INLINE wide w_fma(wide a, wide b, wide c) { return (wide)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
-#elif defined(__FMA__)
-INLINE wide w_all(float s) { return (wide)_mm256_set1_ps(s); }
-INLINE wide w_fma(wide a, wide b, wide c) { return (wide)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
-#elif defined(__aarch64__)
-INLINE wide w_all(float s) { return (wide)vdupq_n_f32(s); }
-INLINE wide w_fma(wide a, wide b, wide c) {
-  return (wide)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
-}
-#else
-INLINE wide w_all(float s) { return (wide){s, s, s, s}; }
-/* As f_fma in vec.h, on four lanes. */
-INLINE wide w_fma(wide a, wide b, wide c) {
-  typedef double wd __attribute__((vector_size(32)));
-  typedef int64_t wl __attribute__((vector_size(32)));
-  wd x = __builtin_convertvector(a, wd) * __builtin_convertvector(b, wd), y = __builtin_convertvector(c, wd);
-  wd s = x + y, t = s - x, e = (x - (s - t)) + (y - t);
-  wl u = (wl)s, up = ((wl)e ^ u) >= 0, inexact = (e != 0) & (e == e), even = (u & 1) == 0;
-  wl odd = u + ((up & 2) - 1), fits = inexact & even;
-  return __builtin_convertvector((wd)((odd & fits) | (u & ~fits)), wide);
-}
-#endif
+INLINE wide w_canonical(wide v) { return n_canonical(v); }
+INLINE wide w_all(float s) { return s - (wide){0}; }
+INLINE wide w_fma(wide a, wide b, wide c) { return n_fma(a, b, c); }
 
 /* The first n of WIDTH lanes, 0 <= n <= WIDTH; nothing past them is touched, and loaded lanes past them are 0. */
 #if defined(__AVX512F__)

@@ -57,11 +57,12 @@ static void run_size(const void *arg, int64_t n) {
   int64_t length = v[1].size[1], step = v[1].stride[1], norm = j->l->param[0];
   float total = 0;
   for (int64_t start = 0; start < length || start == 0; start += 256) {
-    vf lane = {0};
+    vf lane = f_all(0);
     for (int64_t at = start; at < MIN(start + 256, length); at += LANES) {
-      vf term = {0};
-      for (int64_t i = 0; i < MIN(LANES, length - at); i++) term[i] = x[(at + i) * step];
-      lane = norm == 2 ? f_fma(term, term, lane) : lane + (vf)((vi)term & 0x7fffffff);
+      float terms[LANES] = {0};
+      for (int64_t i = 0; i < MIN(LANES, length - at); i++) terms[i] = x[(at + i) * step];
+      vf term = f_load(terms);
+      lane = norm == 2 ? f_fma(term, term, lane) : f_add(lane, i_as_f(i_and(f_as_i(term), i_all(0x7fffffff))));
     }
     float chunk = f_tree(lane);
     total = start ? total + chunk : chunk;

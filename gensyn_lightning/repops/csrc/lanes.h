@@ -1,18 +1,39 @@
-/* Comparisons and conversions of sixteen lanes, register by register.
+/* Sixteen lanes as so many registers as they take on the machine a build is for.
  *
- * Sums and products of vectors wider than the machine's the compilers split over its registers by themselves.
- * Comparisons and conversions they do lane by lane, forty times slower; so these are written out over pieces that
- * fill one register each. A mask has all bits of a lane set, or none.
+ * A vector type wider than a register would be kept in memory by GCC, and compared lane by lane; so sixteen lanes are a
+ * struct of registers, which compilers keep apart, and every operation on them is written out register by register.
  */
 #ifndef REPOPS_LANES_H
 #define REPOPS_LANES_H
 
+#include <stdint.h>
+#include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+#define LANES 16
+
 #if defined(__AVX512F__)
 #define REGISTER 64
+#define X86(name) _mm512_##name
+typedef __m512 mf;
+typedef __m512d md;
 #elif defined(__AVX2__)
 #define REGISTER 32
+#define X86(name) _mm256_##name
+typedef __m256 mf;
+typedef __m256d md;
 #else
 #define REGISTER 16
+#if defined(__x86_64__)
+#define X86(name) _mm_##name
+typedef __m128 mf;
+typedef __m128d md;
+#endif
 #endif
 
 /* A register, and half of one: what a conversion between 32 and 64 bits takes or leaves. */
@@ -26,102 +47,62 @@ typedef float hf __attribute__((vector_size(REGISTER / 2)));
 typedef int32_t hi __attribute__((vector_size(REGISTER / 2)));
 typedef uint32_t hu __attribute__((vector_size(REGISTER / 2)));
 
-#define LANES_EACH(to, to_piece, value)                                                          \
-  union { to v; to_piece p[sizeof(to) / sizeof(to_piece)]; } r;                            \
-  for (unsigned k = 0; k < sizeof(to) / sizeof(to_piece); k++) r.p[k] = (to_piece)(value); \
-  return r.v
-#define LANES_PIECES(name, type, piece, from) \
-  union { type v; piece p[sizeof(type) / sizeof(piece)]; } name = {from}
+/* Registers that hold sixteen lanes of 32 bits and of 64, and the lanes of one. */
+enum { NARROW = 64 / REGISTER, WIDE = 128 / REGISTER, NARROW_LANES = REGISTER / 4, WIDE_LANES = REGISTER / 8 };
 
-#define LANES_COMPARE(name, type, piece, mask, mask_piece, test) \
-  INLINE mask name(type a, type b) {                       \
-    LANES_PIECES(x, type, piece, a);                             \
-    LANES_PIECES(y, type, piece, b);                             \
-    LANES_EACH(mask, mask_piece, x.p[k] test y.p[k]);            \
-  }
-LANES_COMPARE(f_lt, vf, nf, vi, ni, <)
-LANES_COMPARE(f_eq, vf, nf, vi, ni, ==)
-LANES_COMPARE(i_lt, vi, ni, vi, ni, <)
-LANES_COMPARE(i_eq, vi, ni, vi, ni, ==)
-LANES_COMPARE(u_lt, vu, nu, vi, ni, <)
-LANES_COMPARE(d_lt_wide, vd, nd, vl, nl, <)
-LANES_COMPARE(d_eq_wide, vd, nd, vl, nl, ==)
-LANES_COMPARE(l_lt_wide, vl, nl, vl, nl, <)
-LANES_COMPARE(l_eq_wide, vl, nl, vl, nl, ==)
-LANES_COMPARE(ul_lt_wide, vul, nul, vl, nl, <)
+/* Sixteen of binary32, of 32-bit integers, of binary64, of 64-bit integers. A mask has all bits of a lane set, or none. */
+typedef struct { nf p[64 / REGISTER]; } vf;
+typedef struct { ni p[64 / REGISTER]; } vi;
+typedef struct { nd p[128 / REGISTER]; } vd;
+typedef struct { nl p[128 / REGISTER]; } vl;
 
-/* `i` to `l` and to `d` is signed, so masks stay masks; `l` to `i` leaves the low halves. */
-#if defined(__AVX512DQ__)
-#define LANES_GROW(name, from, to, piece, convert, cast)           \
-  INLINE to name(from a) {                                         \
-    union { to v; piece p[2]; } r;                                 \
-    r.p[0] = convert(cast(_mm512_castsi512_si256((__m512i)a)));    \
-    r.p[1] = convert(cast(_mm512_extracti64x4_epi64((__m512i)a, 1))); \
-    return r.v;                                                    \
-  }
-#define LANES_SHRINK(name, from, to, piece, convert, cast)         \
-  INLINE to name(from a) {                                         \
-    union { from v; piece p[2]; } x = {a};                         \
-    __m512i low = _mm512_castsi256_si512(cast(convert(x.p[0])));   \
-    return (to)_mm512_inserti64x4(low, cast(convert(x.p[1])), 1);  \
-  }
-#define LANES_AS_IT_IS(x) x
-LANES_GROW(d_of_f, vf, vd, __m512d, _mm512_cvtps_pd, _mm256_castsi256_ps)
-LANES_GROW(d_of_i, vi, vd, __m512d, _mm512_cvtepi32_pd, LANES_AS_IT_IS)
-LANES_GROW(l_of_i, vi, vl, __m512i, _mm512_cvtepi32_epi64, LANES_AS_IT_IS)
-LANES_GROW(ul_of_u, vu, vul, __m512i, _mm512_cvtepu32_epi64, LANES_AS_IT_IS)
-LANES_SHRINK(f_of_d, vd, vf, __m512d, _mm512_cvtpd_ps, _mm256_castps_si256)
-LANES_SHRINK(f_of_l, vl, vf, __m512i, _mm512_cvtepi64_ps, _mm256_castps_si256)
-LANES_SHRINK(i_of_l, vl, vi, __m512i, _mm512_cvtepi64_epi32, LANES_AS_IT_IS)
-INLINE vf f_of_i(vi a) { return (vf)_mm512_cvtepi32_ps((__m512i)a); }
-INLINE vd d_of_l(vl a) {
-  union { vl v; __m512i p[2]; } x = {a};
-  union { vd v; __m512d p[2]; } r;
-  for (int k = 0; k < 2; k++) r.p[k] = _mm512_cvtepi64_pd(x.p[k]);
-  return r.v;
-}
+/* Do something for each register, whose number is the constant k. */
+#define LANES_STEP(number, ...) { enum { k = number }; __VA_ARGS__; }
+#if REGISTER == 64
+#define EACH_NARROW(...) LANES_STEP(0, __VA_ARGS__)
+#define EACH_WIDE(...) LANES_STEP(0, __VA_ARGS__) LANES_STEP(1, __VA_ARGS__)
+#elif REGISTER == 32
+#define EACH_NARROW(...) LANES_STEP(0, __VA_ARGS__) LANES_STEP(1, __VA_ARGS__)
+#define EACH_WIDE(...) EACH_NARROW(__VA_ARGS__) LANES_STEP(2, __VA_ARGS__) LANES_STEP(3, __VA_ARGS__)
 #else
-#define LANES_CONVERT(name, from, from_piece, to, to_piece)              \
-  INLINE to name(from a) {                                               \
-    LANES_PIECES(x, from, from_piece, a);                                \
-    LANES_EACH(to, to_piece, __builtin_convertvector(x.p[k], to_piece)); \
-  }
-LANES_CONVERT(d_of_f, vf, hf, vd, nd)
-LANES_CONVERT(f_of_d, vd, nd, vf, hf)
-LANES_CONVERT(f_of_i, vi, ni, vf, nf)
-LANES_CONVERT(d_of_i, vi, hi, vd, nd)
-LANES_CONVERT(l_of_i, vi, hi, vl, nl)
-LANES_CONVERT(ul_of_u, vu, hu, vul, nul)
-LANES_CONVERT(i_of_l, vl, nl, vi, hi)
-INLINE vd d_of_l(vl a) { return __builtin_convertvector(a, vd); }
-INLINE vf f_of_l(vl a) { return __builtin_convertvector(a, vf); }
+#define EACH_NARROW(...) \
+  LANES_STEP(0, __VA_ARGS__) LANES_STEP(1, __VA_ARGS__) LANES_STEP(2, __VA_ARGS__) LANES_STEP(3, __VA_ARGS__)
+#define EACH_WIDE(...)                                                                                  \
+  EACH_NARROW(__VA_ARGS__) LANES_STEP(4, __VA_ARGS__) LANES_STEP(5, __VA_ARGS__) LANES_STEP(6, __VA_ARGS__) \
+  LANES_STEP(7, __VA_ARGS__)
 #endif
+#define OF_NARROW(type, ...) type r; EACH_NARROW(r.p[k] = __VA_ARGS__) return r
+#define OF_WIDE(type, ...) type r; EACH_WIDE(r.p[k] = __VA_ARGS__) return r
 
-/* Masks of 32-bit lanes from tests of 64-bit ones. */
-INLINE vi d_lt(vd a, vd b) { return i_of_l(d_lt_wide(a, b)); }
-INLINE vi d_eq(vd a, vd b) { return i_of_l(d_eq_wide(a, b)); }
-INLINE vi l_lt(vl a, vl b) { return i_of_l(l_lt_wide(a, b)); }
-INLINE vi l_eq(vl a, vl b) { return i_of_l(l_eq_wide(a, b)); }
-INLINE vi ul_lt(vul a, vul b) { return i_of_l(ul_lt_wide(a, b)); }
-
-/* The high half of what grows to 64 bits is 0. */
-INLINE vl l_extend(vi v) { return (vl)ul_of_u((vu)v); }
-
-/* NaN is one word in memory. */
-#if defined(__AVX512F__)
-INLINE vf f_canonical(vf v) {
-  __m512 nan = (__m512)((vi){0} + 0x7fc00000);
-  return (vf)_mm512_mask_mov_ps(nan, _mm512_cmp_ps_mask((__m512)v, (__m512)v, _CMP_ORD_Q), (__m512)v);
-}
+/* Half `k & 1` of a register, two halves as one, and the even and the odd lanes of two registers. */
+#if REGISTER == 64
+#define HALF(x) __builtin_shufflevector(x, x, 8 * (k & 1), 8 * (k & 1) + 1, 8 * (k & 1) + 2, 8 * (k & 1) + 3, \
+                                        8 * (k & 1) + 4, 8 * (k & 1) + 5, 8 * (k & 1) + 6, 8 * (k & 1) + 7)
+#define JOINED(a, b) __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+#define EVEN_NARROW(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30)
+#define ODD_NARROW(a, b) __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31)
+#define EVEN_WIDE(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14)
+#define ODD_WIDE(a, b) __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15)
+#define COUNT_NARROW {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
+#define COUNT_WIDE {0, 1, 2, 3, 4, 5, 6, 7}
+#elif REGISTER == 32
+#define HALF(x) __builtin_shufflevector(x, x, 4 * (k & 1), 4 * (k & 1) + 1, 4 * (k & 1) + 2, 4 * (k & 1) + 3)
+#define JOINED(a, b) __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7)
+#define EVEN_NARROW(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14)
+#define ODD_NARROW(a, b) __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15)
+#define EVEN_WIDE(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6)
+#define ODD_WIDE(a, b) __builtin_shufflevector(a, b, 1, 3, 5, 7)
+#define COUNT_NARROW {0, 1, 2, 3, 4, 5, 6, 7}
+#define COUNT_WIDE {0, 1, 2, 3}
 #else
-INLINE vf f_canonical(vf v) {
-  vi same = f_eq(v, v);
-  return (vf)(((vi)v & same) | (~same & 0x7fc00000));
-}
+#define HALF(x) __builtin_shufflevector(x, x, 2 * (k & 1), 2 * (k & 1) + 1)
+#define JOINED(a, b) __builtin_shufflevector(a, b, 0, 1, 2, 3)
+#define EVEN_NARROW(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6)
+#define ODD_NARROW(a, b) __builtin_shufflevector(a, b, 1, 3, 5, 7)
+#define EVEN_WIDE(a, b) __builtin_shufflevector(a, b, 0, 2)
+#define ODD_WIDE(a, b) __builtin_shufflevector(a, b, 1, 3)
+#define COUNT_NARROW {0, 1, 2, 3}
+#define COUNT_WIDE {0, 1}
 #endif
-INLINE vd d_canonical(vd v) {
-  vl same = d_eq_wide(v, v);
-  return (vd)(((vl)v & same) | (~same & 0x7ff8000000000000ll));
-}
 
 #endif

@@ -12,19 +12,19 @@ typedef struct {
 } normal_row;
 
 INLINE vf sum_of_x(vf carry, const void *ctx, int64_t j, int64_t m) {
-  return carry + f_take(((const normal_row *)ctx)->x + j, m);
+  return f_add(carry, f_take(((const normal_row *)ctx)->x + j, m));
 }
 INLINE vf sum_of_dy(vf carry, const void *ctx, int64_t j, int64_t m) {
-  return carry + f_take(((const normal_row *)ctx)->dy + j, m);
+  return f_add(carry, f_take(((const normal_row *)ctx)->dy + j, m));
 }
 INLINE vf sum_of_squares(vf carry, const void *ctx, int64_t j, int64_t m) {
   const normal_row *r = ctx;
-  vf d = f_take(r->x + j, m) - f_all(r->mean);
+  vf d = f_sub(f_take(r->x + j, m), f_all(r->mean));
   return f_fma(d, d, carry);
 }
 INLINE vf sum_of_dy_times_difference(vf carry, const void *ctx, int64_t j, int64_t m) {
   const normal_row *r = ctx;
-  return f_fma(f_take(r->x + j, m) - f_all(r->mean), f_take(r->dy + j, m), carry);
+  return f_fma(f_sub(f_take(r->x + j, m), f_all(r->mean)), f_take(r->dy + j, m), carry);
 }
 
 INLINE float mean_of(float total, int64_t n) { return canonical1(total / (float)n); }

@@ -59,9 +59,9 @@ typedef struct {
 
 INLINE void add_elements(folds *f, fold_kind kind, int g, vf x, vf dy, vf mean, vi some) {
   vf first = f->first[g], second = f->second[g];
-  if (kind == SUM) first = first + x;
-  if (kind == SQUARES) first = f_fma(x - mean, x - mean, first);
-  if (kind == GRADIENTS) first = first + dy, second = f_fma(x - mean, dy, second);
+  if (kind == SUM) first = f_add(first, x);
+  if (kind == SQUARES) first = f_fma(f_sub(x, mean), f_sub(x, mean), first);
+  if (kind == GRADIENTS) first = f_add(first, dy), second = f_fma(f_sub(x, mean), dy, second);
   f->first[g] = f_select(some, first, f->first[g]);
   if (kind == GRADIENTS) f->second[g] = f_select(some, second, f->second[g]);
 }
@@ -69,7 +69,7 @@ INLINE void add_elements(folds *f, fold_kind kind, int g, vf x, vf dy, vf mean, 
 INLINE void close_chunk(folds *f, fold_kind kind, int groups) {
   for (int g = 0; g < groups; g++)
     for (int k = 0; k < (kind == GRADIENTS ? 2 : 1); k++) {
-      float value = t_add_ff(k ? f->second[g] : f->first[g])[0];
+      float value = f_first(t_add_ff(k ? f->second[g] : f->first[g]));
       f->total[k][g] = f->any ? f->total[k][g] + value : value;
       if (k) f->second[g] = (vf){0};
       else f->first[g] = (vf){0};
@@ -137,11 +137,11 @@ typedef struct {
   }
 #define AT(p) (m == LANES ? f_load((p) + j) : f_some((p) + j, m))
 
-static void affine(const element *e, float *out, int64_t n) ROW(f_fma(AT(e->x) - e->mean, e->scale, e->bias))
-static void scaled(const element *e, float *out, int64_t n) ROW((AT(e->x) - e->mean) * e->scale)
+static void affine(const element *e, float *out, int64_t n) ROW(f_fma(f_sub(AT(e->x), e->mean), e->scale, e->bias))
+static void scaled(const element *e, float *out, int64_t n) ROW(f_mul(f_sub(AT(e->x), e->mean), e->scale))
 static void gradient(const element *e, float *out, int64_t n)
-  ROW(f_fma(-(AT(e->x) - e->mean), e->of_product, AT(e->dy) - e->of_dy) * e->scale)
-static void scaled_gradient(const element *e, float *out, int64_t n) ROW(AT(e->dy) * e->scale)
+  ROW(f_mul(f_fma(f_neg(f_sub(AT(e->x), e->mean)), e->of_product, f_sub(AT(e->dy), e->of_dy)), e->scale))
+static void scaled_gradient(const element *e, float *out, int64_t n) ROW(f_mul(AT(e->dy), e->scale))
 
 /* Make every element of some channels by `body` and put it where it belongs. */
 static void put_channels(const call *c, int64_t channel, int64_t groups, element *e,

@@ -25,10 +25,10 @@ typedef struct {
 
 static void finish_row(const normal_row *r, const float *w, const float *b, float *out, int64_t n) {
   vf mean = f_all(r->mean), rstd = f_all(r->rstd);
-  if (w && b) EACH(f_fma((AT(r->x) - mean) * rstd, AT(w), AT(b)))
-  else if (w) EACH(((AT(r->x) - mean) * rstd) * AT(w))
-  else if (b) EACH(((AT(r->x) - mean) * rstd) + AT(b))
-  else EACH((AT(r->x) - mean) * rstd)
+  if (w && b) EACH(f_fma(f_mul(f_sub(AT(r->x), mean), rstd), AT(w), AT(b)))
+  else if (w) EACH(f_mul(f_mul(f_sub(AT(r->x), mean), rstd), AT(w)))
+  else if (b) EACH(f_add(f_mul(f_sub(AT(r->x), mean), rstd), AT(b)))
+  else EACH(f_mul(f_sub(AT(r->x), mean), rstd))
 }
 
 static void run_rows(const void *arg, int64_t index) {

@@ -23,12 +23,12 @@ typedef struct {
 INLINE vf sum_of_g(vf carry, const void *ctx, int64_t j, int64_t m) {
   const normal_row *r = ctx;
   vf g = f_take(r->dy + j, m);
-  return carry + (r->w ? g * f_take(r->w + j, m) : g);
+  return f_add(carry, r->w ? f_mul(g, f_take(r->w + j, m)) : g);
 }
 INLINE vf sum_of_g_times_normal(vf carry, const void *ctx, int64_t j, int64_t m) {
   const normal_row *r = ctx;
-  vf g = f_take(r->dy + j, m), normal = (f_take(r->x + j, m) - f_all(r->mean)) * f_all(r->rstd);
-  return f_fma(r->w ? g * f_take(r->w + j, m) : g, normal, carry);
+  vf g = f_take(r->dy + j, m), normal = f_mul(f_sub(f_take(r->x + j, m), f_all(r->mean)), f_all(r->rstd));
+  return f_fma(r->w ? f_mul(g, f_take(r->w + j, m)) : g, normal, carry);
 }
 
 /* Rows whose gradients are made side by side, so that none waits for its own trees; not if they are long. */
@@ -57,16 +57,16 @@ static void means_of_rows(const block *b, int64_t n, float *of_g, float *of_prod
       p[i] = u, q[i] = v;
     }
     vf u = b->count > 1 ? trees_of_sums(p) : t_add_ff(*p), v = b->count > 1 ? trees_of_sums(q) : t_add_ff(*q);
-    first = at ? first + u : u, second = at ? second + v : v;
+    first = at ? f_add(first, u) : u, second = at ? f_add(second, v) : v;
   }
-  f_store(of_g, f_canonical(first / f_all((float)n)));
-  f_store(of_product, f_canonical(second / f_all((float)n)));
+  f_store(of_g, f_canonical(f_div(first, f_all((float)n))));
+  f_store(of_product, f_canonical(f_div(second, f_all((float)n))));
 }
 
 INLINE vf gradient(const normal_row *r, vf of_g, vf of_product, int64_t j, int64_t m) {
-  vf dy = f_take(r->dy + j, m), rstd = f_all(r->rstd), normal = (f_take(r->x + j, m) - f_all(r->mean)) * rstd;
-  vf own = (r->w ? dy * f_take(r->w + j, m) : dy) - of_g;
-  return f_canonical(f_fma(-normal, of_product, own) * rstd);
+  vf dy = f_take(r->dy + j, m), rstd = f_all(r->rstd), normal = f_mul(f_sub(f_take(r->x + j, m), f_all(r->mean)), rstd);
+  vf own = f_sub(r->w ? f_mul(dy, f_take(r->w + j, m)) : dy, of_g);
+  return f_canonical(f_mul(f_fma(f_neg(normal), of_product, own), rstd));
 }
 
 static void gradients_of_rows(const block *b, int64_t n) {
@@ -89,8 +89,8 @@ INLINE void add_columns(const normal_row *row, int count, int64_t apart, float *
   for (int k = 0; k < count; k++) {
     const normal_row *r = row + k * apart;
     vf dy = f_take(r->dy + j, m);
-    a = f_fma(dy, (f_take(r->x + j, m) - f_all(r->mean)) * f_all(r->rstd), a);
-    b = b + dy;
+    a = f_fma(dy, f_mul(f_sub(f_take(r->x + j, m), f_all(r->mean)), f_all(r->rstd)), a);
+    b = f_add(b, dy);
   }
   f_give(dw + j, a, m), f_give(db + j, b, m);
 }
@@ -166,7 +166,7 @@ static void merge(const call *c, const float *carry, float *value) {
     vf a[LANES];
     for (int l = 0; l < LANES; l++) a[l] = f_load(carry + l * c->room + j);
     for (int width = LANES / 2; width; width /= 2)
-      for (int l = 0; l < width; l++) a[l] = a[2 * l] + a[2 * l + 1];
+      for (int l = 0; l < width; l++) a[l] = f_add(a[2 * l], a[2 * l + 1]);
     f_store(value + j, a[0]);
   }
 }

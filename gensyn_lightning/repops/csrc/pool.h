@@ -49,25 +49,17 @@ INLINE pool_taps *pool_table(const pool_dim *d) {
 INLINE vf pool_load(const float *row, int64_t first, int64_t n, int64_t size) {
   if (n == LANES && first >= 0 && first + LANES <= size) return f_load(row + first);
   int64_t begin = MAX(-first, 0), end = MIN(n, size - first);
-  if (begin >= end) return (vf){0};
-#if defined(__AVX512F__)
-  __mmask16 mask = (__mmask16)(((1u << end) - 1) & ~((1u << begin) - 1));
-  return (vf)_mm512_maskz_loadu_ps(mask, row + first);
-#else
-  float v[LANES] = {0};
-  memcpy(v + begin, row + first + begin, (size_t)(end - begin) * sizeof *v);
-  return f_load(v);
-#endif
+  if (begin >= end) return f_all(0);
+  return f_later(row + first + begin, begin, end - begin);
 }
 
 /* Tap `k` of outputs [o, o + n) of a row, n <= 16, for steps of 1 or 2; 0 where it lies outside. */
 INLINE vf pool_row(const pool_dim *d, const float *row, int64_t o, int64_t n, int64_t k) {
   int64_t first = o * d->step - d->padding + k * d->spacing;
   if (d->step == 1) return pool_load(row, first, n, d->size);
-  vf a = pool_load(row, first, MIN(2 * n - 1, LANES), d->size), b = {0};
+  vf a = pool_load(row, first, MIN(2 * n - 1, LANES), d->size), b = f_all(0);
   if (2 * n - 1 > LANES) b = pool_load(row, first + LANES, 2 * n - 1 - LANES, d->size);
-  /* The builtin that Clang has too. */
-  return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  return f_even_of(a, b);
 }
 
 /* Whether rows are pooled sixteen outputs at a time. */
@@ -101,8 +93,11 @@ INLINE const float *pool_plane(const view *v, const void *data, int64_t n, int64
 INLINE void pool_put(float *to, int64_t step, vf v, int64_t n) {
   if (step == 1 && n == LANES) f_store(to, v);
   else if (step == 1) f_put(to, v, n);
-  else
-    for (int64_t i = 0; i < n; i++) to[i * step] = v[i];
+  else {
+    float each[LANES];
+    f_store(each, v);
+    for (int64_t i = 0; i < n; i++) to[i * step] = each[i];
+  }
 }
 
 INLINE int64_t pool_tasks(int64_t planes, int64_t elements) {

@@ -20,9 +20,11 @@ typedef struct {
 
 INLINE found nothing(void) { return (found){f_all(-INFINITY), i_all(-1)}; }
 
+INLINE vi larger(vf x, vf than) { return i_or(f_lt(than, x), i_not(f_eq(x, x))); }
+
 /* Take what is larger, NaN, or the first of all. */
 INLINE void take(found *f, vf x, vi place, vi inside) {
-  vi taken = inside & ((x > f->value) | (x != x) | (f->place < 0));
+  vi taken = i_and(inside, i_or(larger(x, f->value), i_lt(f->place, i_all(0))));
   f->value = f_select(taken, x, f->value);
   f->place = i_select(taken, place, f->place);
 }
@@ -34,15 +36,16 @@ static int64_t row_of(const max_job *j, pool_taps td, pool_taps th, int64_t a, i
 /* Sixteen outputs of one row. */
 static found wide(const max_job *j, const float *in, pool_taps td, pool_taps th, int64_t o, int64_t n) {
   const pool_dim *w = &j->w;
-  vi lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, used = lane < (int32_t)n;
+  vi used = i_below((int32_t)n);
   found f = nothing();
   for (int64_t a = 0; a < td.count; a++)
     for (int64_t b = 0; b < th.count; b++) {
       int64_t start = row_of(j, td, th, a, b);
       for (int64_t k = 0; k < w->window; k++) {
-        vi at = lane * (int32_t)w->step + (int32_t)(o * w->step - w->padding + k * w->spacing);
-        vi inside = used & (at >= 0) & (at < (int32_t)w->size);
-        take(&f, pool_row(w, in + start, o, n, k), at + (int32_t)start, inside);
+        int32_t first = (int32_t)(o * w->step - w->padding + k * w->spacing);
+        vi at = i_add(i_mul(i_count(), i_all((int32_t)w->step)), i_all(first));
+        vi inside = i_and(used, i_and(i_lt(i_all(-1), at), i_lt(at, i_all((int32_t)w->size))));
+        take(&f, pool_row(w, in + start, o, n, k), i_add(at, i_all((int32_t)start)), inside);
       }
     }
   return f;
@@ -50,7 +53,8 @@ static found wide(const max_job *j, const float *in, pool_taps td, pool_taps th,
 
 /* The same, one output after the other. */
 static found narrow(const max_job *j, const float *in, pool_taps td, pool_taps th, int64_t o, int64_t n) {
-  found f = nothing();
+  float values[LANES] = {0};
+  int32_t places[LANES] = {0};
   for (int64_t i = 0; i < n; i++) {
     pool_taps tw = j->row[o + i];
     float best = -INFINITY;
@@ -66,10 +70,10 @@ static found narrow(const max_job *j, const float *in, pool_taps td, pool_taps t
           place = at;
         }
       }
-    f.value[i] = best;
-    f.place[i] = (int32_t)place;
+    values[i] = best;
+    places[i] = (int32_t)place;
   }
-  return f;
+  return (found){f_load(values), i_load(places)};
 }
 
 /* One output of sixteen channels that lie side by side. Nothing larger than -infinity: the first tap is it. */
@@ -87,14 +91,15 @@ static found channels(const max_job *j, const float *in, pool_taps td, pool_taps
       for (int64_t k = 0; k < tw.count; k++, p += step, place += (int32_t)j->w.spacing) {
         vf x = n == LANES ? f_load(p) : f_some(p, n);
 #if defined(__AVX512F__)
-        __mmask16 larger = _mm512_cmp_ps_mask((__m512)x, (__m512)best, _CMP_GT_OQ);
-        larger |= _mm512_cmp_ps_mask((__m512)x, (__m512)x, _CMP_UNORD_Q);
-        best = (vf)_mm512_mask_mov_ps((__m512)best, larger, (__m512)x);
-        at = (vi)_mm512_mask_set1_epi32((__m512i)at, larger, place);
+        __m512 new = (__m512)x.p[0];
+        __mmask16 taken = _mm512_cmp_ps_mask(new, (__m512)best.p[0], _CMP_GT_OQ);
+        taken |= _mm512_cmp_ps_mask(new, new, _CMP_UNORD_Q);
+        best.p[0] = (nf)_mm512_mask_mov_ps((__m512)best.p[0], taken, new);
+        at.p[0] = (ni)_mm512_mask_set1_epi32((__m512i)at.p[0], taken, place);
 #else
-        vi larger = (x > best) | (x != x);
-        best = f_select(larger, x, best);
-        at = i_select(larger, i_all(place), at);
+        vi taken = larger(x, best);
+        best = f_select(taken, x, best);
+        at = i_select(taken, i_all(place), at);
 #endif
       }
     }
@@ -103,10 +108,13 @@ static found channels(const max_job *j, const float *in, pool_taps td, pool_taps
 
 static void put(float *value, int64_t step, int64_t *to, int64_t place_step, found f, int64_t n) {
   pool_put(value, step, f_canonical(f.value), n);
-  vl wide_place = __builtin_convertvector(f.place, vl);
-  if (place_step == 1 && n == LANES) l_store(to, wide_place);
-  else
-    for (int64_t i = 0; i < n; i++) to[i * place_step] = wide_place[i];
+  int32_t places[LANES];
+  if (place_step == 1 && n == LANES) {
+    l_store(to, l_of_i(f.place));
+    return;
+  }
+  i_store(places, f.place);
+  for (int64_t i = 0; i < n; i++) to[i * place_step] = places[i];
 }
 
 /* A plane, or the planes of up to sixteen channels that lie side by side. */

@@ -24,21 +24,21 @@ static int64_t length_of(const mean_job *j, const pool_dim *d, int64_t o) {
 
 static vf divisors_of(const mean_job *j, int64_t depth_height, int64_t o, int64_t n) {
   if (j->l->param[14]) return f_all((float)j->l->param[14]);
-  vf d = f_all(1);
+  float d[LANES] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
   const pool_dim *w = &j->w;
   int64_t first = o * w->step - w->padding, last = first + (n - 1) * w->step;
   if (!w->adaptive && first >= 0 && last + w->window <= w->size) return f_all((float)(depth_height * w->window));
   for (int64_t i = 0; i < n; i++) d[i] = (float)(depth_height * length_of(j, w, o + i));
-  return d;
+  return f_load(d);
 }
 
 /* The sums of sixteen windows of one row. */
 static vf wide(const mean_job *j, const float *in, pool_taps td, pool_taps th, int64_t o, int64_t n) {
-  vf sum = {0};
+  vf sum = f_all(0);
   for (int64_t x = 0; x < td.count; x++)
     for (int64_t y = 0; y < th.count; y++) {
       const float *row = in + ((td.first + x) * j->h.size + th.first + y) * j->w.size;
-      for (int64_t k = 0; k < j->w.window; k++) sum += pool_row(&j->w, row, o, n, k);
+      for (int64_t k = 0; k < j->w.window; k++) sum = f_add(sum, pool_row(&j->w, row, o, n, k));
     }
   return sum;
 }
@@ -71,12 +71,12 @@ static vf narrow(const mean_job *j, const float *in, pool_taps td, pool_taps th,
 static vf channels(const mean_job *j, const float *in, pool_taps td, pool_taps th, int64_t o, int64_t n) {
   const view *v = &j->l->view[1];
   pool_taps tw = j->row[o];
-  vf sum = {0};
+  vf sum = f_all(0);
   for (int64_t x = 0; x < td.count; x++)
     for (int64_t y = 0; y < th.count; y++)
       for (int64_t k = 0; k < tw.count; k++) {
         const float *p = in + (td.first + x) * v->stride[2] + (th.first + y) * v->stride[3] + (tw.first + k) * v->stride[4];
-        sum += n == LANES ? f_load(p) : f_some(p, n);
+        sum = f_add(sum, n == LANES ? f_load(p) : f_some(p, n));
       }
   return sum;
 }
@@ -95,13 +95,13 @@ static void forward_plane(mean_job *j, int64_t n, int64_t c, int64_t count) {
       for (int64_t o = 0; o < j->w.outs; o += j->last ? 1 : LANES) {
         float *to = out + a * vo->stride[2] + b * vo->stride[3] + o * vo->stride[4];
         if (j->last) {
-          vf divisor = f_all(divisors_of(j, depth_height, o, 1)[0]);
-          pool_put(to, 1, f_canonical(channels(j, in, td, th, o, count) / divisor), count);
+          vf divisor = f_all(f_first(divisors_of(j, depth_height, o, 1)));
+          pool_put(to, 1, f_canonical(f_div(channels(j, in, td, th, o, count), divisor)), count);
           continue;
         }
         int64_t lanes = MIN(LANES, j->w.outs - o);
         vf sum = pool_is_wide(&j->w) ? wide(j, in, td, th, o, lanes) : narrow(j, in, td, th, o, lanes);
-        pool_put(to, vo->stride[4], f_canonical(sum / divisors_of(j, depth_height, o, lanes)), lanes);
+        pool_put(to, vo->stride[4], f_canonical(f_div(sum, divisors_of(j, depth_height, o, lanes))), lanes);
       }
     }
 }
@@ -115,7 +115,7 @@ static void add_shares(const mean_job *j, float *to, int64_t rows, const float *
       pool_taps t = j->row[o];
       for (int64_t y = 0; y < rows; y++) {
         float *row = to + y * w->size + t.first;
-        if (t.count <= LANES) pool_put(row, 1, pool_load(row, 0, t.count, t.count) + share[o], t.count);
+        if (t.count <= LANES) pool_put(row, 1, f_add(pool_load(row, 0, t.count, t.count), f_all(share[o])), t.count);
         else
           for (int64_t k = 0; k < t.count; k++) row[k] += share[o];
       }
@@ -146,7 +146,7 @@ static void backward_rows(const mean_job *j, const float *grad, float *out, floa
       for (int64_t o = 0; o < j->w.outs; o += LANES) {
         int64_t lanes = MIN(LANES, j->w.outs - o);
         vf g = lanes == LANES ? f_load(row + o) : f_some(row + o, lanes);
-        f_store(share + o, g / divisors_of(j, depth_height, o, lanes));
+        f_store(share + o, f_div(g, divisors_of(j, depth_height, o, lanes)));
       }
       for (int64_t x = 0; x < td.count; x++)
         add_shares(j, out + ((td.first + x) * j->h.size + th.first) * j->w.size, th.count, share);

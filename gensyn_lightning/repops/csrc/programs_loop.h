@@ -46,37 +46,50 @@ enum { CHUNK = 256 };
 
 extern const program programs[];
 
-INLINE vf f_some(const float *p, int64_t n) {
+/* Lanes [lane, lane + n) from p on; the others are 0, and nothing past them is touched. And the first n lanes to p. */
 #if defined(__AVX512F__)
-  return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
-#else
-  vf v = {0};
-  memcpy(&v, p, (size_t)n * 4);
-  return v;
-#endif
-}
-/* Lanes [lane, lane + n) from p on; the others are 0. */
 INLINE vf f_later(const float *p, int64_t lane, int64_t n) {
-#if defined(__AVX512F__)
-  return (vf)_mm512_maskz_loadu_ps((__mmask16)(((1u << n) - 1) << lane), p - lane);
-#else
-  vf v = {0};
-  memcpy((float *)&v + lane, p, (size_t)n * 4);
-  return v;
-#endif
+  return (vf){{(nf)_mm512_maskz_loadu_ps((__mmask16)(((1u << n) - 1) << lane), p - lane)}};
 }
-INLINE vl l_later(const int64_t *p, int64_t lane, int64_t n) { vl v = {0}; memcpy((int64_t *)&v + lane, p, (size_t)n * 8); return v; }
-INLINE vd d_later(const double *p, int64_t lane, int64_t n) { vd v = {0}; memcpy((double *)&v + lane, p, (size_t)n * 8); return v; }
 INLINE void f_put(float *p, vf v, int64_t n) {
-#if defined(__AVX512F__)
-  _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
-#else
-  memcpy(p, &v, (size_t)n * 4);
-#endif
+  _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v.p[0]);
 }
-INLINE vl l_some(const int64_t *p, int64_t n) { vl v = {0}; memcpy(&v, p, (size_t)n * 8); return v; }
-INLINE void l_put(int64_t *p, vl v, int64_t n) { memcpy(p, &v, (size_t)n * 8); }
-INLINE vd d_some(const double *p, int64_t n) { vd v = {0}; memcpy(&v, p, (size_t)n * 8); return v; }
-INLINE void d_put(double *p, vd v, int64_t n) { memcpy(p, &v, (size_t)n * 8); }
+#elif defined(__AVX2__)
+INLINE vf f_later(const float *p, int64_t lane, int64_t n) {
+  const vi some = i_among(lane, lane + n);
+  OF_NARROW(vf, (nf)_mm256_maskload_ps(p - lane + NARROW_LANES * k, (__m256i)some.p[k]));
+}
+INLINE void f_put(float *p, vf v, int64_t n) {
+  const vi some = i_below((int32_t)n);
+  EACH_NARROW(_mm256_maskstore_ps(p + NARROW_LANES * k, (__m256i)some.p[k], (__m256)v.p[k]))
+}
+#else
+INLINE vf f_later(const float *p, int64_t lane, int64_t n) {
+  float v[LANES] = {0};
+  memcpy(v + lane, p, (size_t)n * sizeof *v);
+  return f_load(v);
+}
+INLINE void f_put(float *p, vf v, int64_t n) {
+  float all[LANES];
+  f_store(all, v);
+  memcpy(p, all, (size_t)n * sizeof *all);
+}
+#endif
+INLINE vf f_some(const float *p, int64_t n) { return f_later(p, 0, n); }
+
+#define LANES_SOME(x, type, element)                                   \
+  INLINE type x##_later(const element *p, int64_t lane, int64_t n) {   \
+    element v[LANES] = {0};                                            \
+    memcpy(v + lane, p, (size_t)n * sizeof *v);                        \
+    return x##_load(v);                                                \
+  }                                                                    \
+  INLINE type x##_some(const element *p, int64_t n) { return x##_later(p, 0, n); } \
+  INLINE void x##_put(element *p, type v, int64_t n) {                 \
+    element all[LANES];                                                \
+    x##_store(all, v);                                                 \
+    memcpy(p, all, (size_t)n * sizeof *all);                           \
+  }
+LANES_SOME(l, vl, int64_t)
+LANES_SOME(d, vd, double)
 
 #endif

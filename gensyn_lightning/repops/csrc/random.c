@@ -4,50 +4,49 @@
 enum { ROUNDS = 10, WORDS = 4, SIDE = 2 };
 static const uint32_t MULTIPLIER[2] = {0xd2511f53, 0xcd9e8d57}, WEYL[2] = {0x9e3779b9, 0xbb67ae85};
 
-typedef struct { vu low, high; } halves;
+typedef struct { vi low, high; } halves;
 
 /* The two halves of each lane's product with m. */
-INLINE halves multiply(vu a, uint32_t m) {
+INLINE halves multiply(vi a, uint32_t m) {
 #if defined(__AVX512F__)
-  __m512i x = (__m512i)a, y = _mm512_set1_epi64(m);
+  __m512i x = (__m512i)a.p[0], y = _mm512_set1_epi64(m);
   __m512i even = _mm512_mul_epu32(x, y), odd = _mm512_mul_epu32(_mm512_srli_epi64(x, 32), y);
-  return (halves){(vu)_mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64(odd, 32)),
-                  (vu)_mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd)};
+  return (halves){{{(ni)_mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64(odd, 32))}},
+                  {{(ni)_mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd)}}};
 #elif defined(__AVX2__)
-  union { vu v; __m256i h[2]; } x = {a}, low, high;
+  halves r;
   __m256i y = _mm256_set1_epi64x(m);
-  for (int i = 0; i < 2; i++) {
-    __m256i even = _mm256_mul_epu32(x.h[i], y), odd = _mm256_mul_epu32(_mm256_srli_epi64(x.h[i], 32), y);
-    low.h[i] = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
-    high.h[i] = _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
-  }
-  return (halves){low.v, high.v};
+  EACH_NARROW(
+    __m256i x = (__m256i)a.p[k], even = _mm256_mul_epu32(x, y), odd = _mm256_mul_epu32(_mm256_srli_epi64(x, 32), y);
+    r.low.p[k] = (ni)_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
+    r.high.p[k] = (ni)_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa))
+  return r;
 #else
-  vul p = __builtin_convertvector(a, vul) * (uint64_t)m;
-  return (halves){__builtin_convertvector(p, vu), __builtin_convertvector(p >> 32, vu)};
+  vl p = l_mul(l_extend(a), l_all(m));
+  return (halves){i_of_l(p), i_of_l(l_shr(p, 32))};
 #endif
 }
 
 /* SIDE blocks side by side: a round waits on the one before it. */
 INLINE void blocks(uint32_t *to, uint64_t key, int64_t block) {
-  const vu lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  vu c[SIDE][WORDS];
+  vi c[SIDE][WORDS];
   uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
   for (int s = 0; s < SIDE; s++) {
     uint64_t first = (uint64_t)(block + s) * LANES;
-    c[s][0] = lane + (uint32_t)first;
-    c[s][1] = (vu){0} + (uint32_t)(first >> 32);
-    c[s][2] = c[s][3] = (vu){0};
+    c[s][0] = i_add(i_count(), i_all((int32_t)first));
+    c[s][1] = i_all((int32_t)(first >> 32));
+    c[s][2] = c[s][3] = i_all(0);
   }
   for (int r = 0; r < ROUNDS; r++, k0 += WEYL[0], k1 += WEYL[1])
     for (int s = 0; s < SIDE; s++) {
       halves p = multiply(c[s][0], MULTIPLIER[0]), q = multiply(c[s][2], MULTIPLIER[1]);
-      c[s][0] = q.high ^ c[s][1] ^ k0;
+      c[s][0] = i_xor(i_xor(q.high, c[s][1]), i_all((int32_t)k0));
       c[s][1] = q.low;
-      c[s][2] = p.high ^ c[s][3] ^ k1;
+      c[s][2] = i_xor(i_xor(p.high, c[s][3]), i_all((int32_t)k1));
       c[s][3] = p.low;
     }
-  memcpy(to, c, sizeof c);
+  for (int s = 0; s < SIDE; s++)
+    for (int w = 0; w < WORDS; w++) i_store((int32_t *)to + (s * WORDS + w) * LANES, c[s][w]);
 }
 
 void philox(uint32_t *to, uint64_t key, int64_t at, int64_t n) {

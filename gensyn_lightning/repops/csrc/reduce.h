@@ -22,7 +22,7 @@ INLINE vf lanes_of_chunk(int64_t from, int64_t to, term *next, const void *ctx) 
   return acc;
 }
 INLINE float sum_chunk(int64_t from, int64_t to, term *next, const void *ctx) {
-  return t_add_ff(lanes_of_chunk(from, to, next, ctx))[0];
+  return f_first(t_add_ff(lanes_of_chunk(from, to, next, ctx)));
 }
 
 /* The sum of n terms. */
@@ -37,18 +37,16 @@ INLINE float sum_row(int64_t n, term *next, const void *ctx) {
 
 /* The trees of neighbours over the lanes of sixteen vectors; lane i of the result is that of v[i]. v is overwritten. A row of
  * its own waits for every step of its tree; sixteen rows side by side do not. */
-#define EVEN_OF(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30)
-#define ODD_OF(a, b) __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31)
 #define TREES(name, join)                                                                        \
   INLINE vf name(vf *v) {                                                                        \
     for (int width = LANES / 2; width; width /= 2)                                               \
       for (int i = 0; i < width; i++) {                                                          \
-        vf even = EVEN_OF(v[2 * i], v[2 * i + 1]), odd = ODD_OF(v[2 * i], v[2 * i + 1]);         \
+        vf even = f_even_of(v[2 * i], v[2 * i + 1]), odd = f_odd_of(v[2 * i], v[2 * i + 1]);     \
         v[i] = join;                                                                             \
       }                                                                                          \
     return v[0];                                                                                 \
   }
-TREES(trees_of_sums, even + odd)
+TREES(trees_of_sums, f_add(even, odd))
 TREES(trees_of_largest, f_larger(even, odd))
 
 /* The largest of n numbers: NaN if one is, +0 of two zeros. No order matters. */
@@ -63,7 +61,7 @@ INLINE float largest_of_row(const float *x, int64_t n) {
     int64_t m = MIN(LANES, n - j);
     best = f_select(i_below((int32_t)m), q_larger_ff(best, f_take(x + j, m)), best);
   }
-  return canonical1(t_larger_ff(q_larger_ff(best, other))[0]);
+  return canonical1(f_first(t_larger_ff(q_larger_ff(best, other))));
 }
 
 #endif

@@ -35,10 +35,13 @@ static int64_t find_in_row(const float *x, int64_t n, float value) {
   int64_t j = 0;
   for (; j + LANES <= n; j += LANES) {
     vf v = f_load(x + j);
-    vi hit = (v == wanted) | ((v != v) & (wanted != wanted));
-    int any = 0;
-    for (int i = 0; i < LANES; i++) any |= hit[i];
-    if (any) break;
+    vi hit = i_or(f_eq(v, wanted), i_not(i_or(f_eq(v, v), f_eq(wanted, wanted))));
+    ni any = {0};
+    EACH_NARROW(any |= hit.p[k])
+    nul halves = (nul)any;
+    uint64_t all = 0;
+    for (int i = 0; i < WIDE_LANES; i++) all |= halves[i];
+    if (all) break;
   }
   for (; j < n; j++)
     if (x[j] == value || (x[j] != x[j] && value != value)) return j;

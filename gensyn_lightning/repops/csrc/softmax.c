@@ -31,13 +31,13 @@ typedef struct {
 
 INLINE vf sum_of_stored_exp(vf carry, const void *ctx, int64_t j, int64_t m) {
   const row *r = ctx;
-  vf e = p_exp(f_take(r->a + j, m) - f_all(r->shift));
+  vf e = p_exp(f_sub(f_take(r->a + j, m), f_all(r->shift)));
   f_give(r->out + j, e, m);
-  return carry + e;
+  return f_add(carry, e);
 }
 INLINE vf sum_of_exp(vf carry, const void *ctx, int64_t j, int64_t m) {
   const row *r = ctx;
-  return carry + p_exp(f_take(r->a + j, m) - f_all(r->shift));
+  return f_add(carry, p_exp(f_sub(f_take(r->a + j, m), f_all(r->shift))));
 }
 INLINE vf sum_of_products(vf carry, const void *ctx, int64_t j, int64_t m) {
   const row *r = ctx;
@@ -45,7 +45,7 @@ INLINE vf sum_of_products(vf carry, const void *ctx, int64_t j, int64_t m) {
 }
 INLINE vf sum_of_a(vf carry, const void *ctx, int64_t j, int64_t m) {
   const row *r = ctx;
-  return carry + f_take(r->a + j, m);
+  return f_add(carry, f_take(r->a + j, m));
 }
 
 /* The sum of every row. */
@@ -58,7 +58,7 @@ INLINE vf sums(const block *b, term *next) {
       part[i] = lanes_of_chunk(at, MIN(b->n, at + CHUNK), next, &r);
     }
     vf value = b->count > 1 ? trees_of_sums(part) : t_add_ff(*part);
-    total = at ? total + value : value;
+    total = at ? f_add(total, value) : value;
   }
   return total;
 }
@@ -100,20 +100,20 @@ INLINE void shift_by_largest(block *b) {
 
 static void softmax(block *b) {
   shift_by_largest(b);
-  EACH(f_all(1.0f) / sums(b, sum_of_stored_exp), AT(r.out) * of_row)
+  EACH(f_div(f_all(1.0f), sums(b, sum_of_stored_exp)), f_mul(AT(r.out), of_row))
 }
 
 static void log_softmax(block *b) {
   shift_by_largest(b);
-  EACH(p_log(f_canonical(sums(b, sum_of_exp))), (AT(r.a) - f_all(r.shift)) - of_row)
+  EACH(p_log(f_canonical(sums(b, sum_of_exp))), f_sub(f_sub(AT(r.a), f_all(r.shift)), of_row))
 }
 
 static void softmax_backward(block *b) {
-  EACH(sums(b, sum_of_products), (AT(r.a) - of_row) * AT(r.b))
+  EACH(sums(b, sum_of_products), f_mul(f_sub(AT(r.a), of_row), AT(r.b)))
 }
 
 static void log_softmax_backward(block *b) {
-  EACH(sums(b, sum_of_a), f_fma(-p_exp(AT(r.b)), of_row, AT(r.a)))
+  EACH(sums(b, sum_of_a), f_fma(f_neg(p_exp(AT(r.b))), of_row, AT(r.a)))
 }
 
 static char *row_at(const call *c, int64_t v, int64_t at) {

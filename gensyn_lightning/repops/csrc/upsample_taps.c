@@ -70,18 +70,20 @@ int resampling_make(resampling *r, const view *index, const void *indices, const
   return status;
 }
 
-INLINE vf load_up_to(const float *p, int64_t n) { return n >= LANES ? f_load(p) : n > 0 ? f_some(p, n) : (vf){0}; }
+INLINE vf load_up_to(const float *p, int64_t n) { return n >= LANES ? f_load(p) : n > 0 ? f_some(p, n) : f_all(0); }
 
-/* Lanes of two vectors by number; only GCC has an instruction's name for numbers that are not constant. */
+/* Lanes of two vectors by number, modulo 32. */
 INLINE vf pick(vf a, vf b, vi number) {
-#if defined(__clang__)
-  float both[2 * LANES];
+#if defined(__AVX512F__)
+  return (vf){{(nf)_mm512_permutex2var_ps((__m512)a.p[0], (__m512i)number.p[0], (__m512)b.p[0])}};
+#else
+  float both[2 * LANES], picked[LANES];
+  int32_t numbers[LANES];
   f_store(both, a);
   f_store(both + LANES, b);
-  for (int i = 0; i < LANES; i++) a[i] = both[number[i]];
-  return a;
-#else
-  return __builtin_shuffle(a, b, number);
+  i_store(numbers, i_and(number, i_all(2 * LANES - 1)));
+  for (int i = 0; i < LANES; i++) picked[i] = both[numbers[i]];
+  return f_load(picked);
 #endif
 }
 
@@ -89,23 +91,24 @@ INLINE vf pick(vf a, vf b, vi number) {
 INLINE vf gather(const float *in, int64_t size, vi place, int32_t low) {
   if (low >= 0) {
     vf a = load_up_to(in + low, size - low), b = load_up_to(in + low + LANES, size - low - LANES);
-    return pick(a, b, place - low);
+    return pick(a, b, i_sub(place, i_all(low)));
   }
-  vf x;
-  for (int i = 0; i < LANES; i++) x[i] = in[MAX(place[i], 0)];
-  return x;
+  float x[LANES];
+  int32_t places[LANES];
+  i_store(places, place);
+  for (int i = 0; i < LANES; i++) x[i] = in[MAX(places[i], 0)];
+  return f_load(x);
 }
 
 /* One row, resampled along itself; `out` has room for whole vectors. */
 void resample_row(const resampling *r, const float *in, int64_t size, float *out) {
   for (int64_t o = 0; o < r->outs; o += LANES) {
-    vf sum = {0};
+    vf sum = f_all(0);
     for (int64_t t = 0; t < r->taps; t++) {
-      vi place;
-      memcpy(&place, r->index + t * r->pitch + o, sizeof place);
+      vi place = i_load(r->index + t * r->pitch + o);
       vf x = gather(in, size, place, r->low[(t * r->pitch + o) / LANES]), w = f_load(r->weight + t * r->pitch + o);
       vf next = f_fma(w, x, sum);
-      sum = r->ragged ? f_select(place < 0, sum, next) : next;
+      sum = r->ragged ? f_select(i_lt(place, i_all(0)), sum, next) : next;
     }
     if (r->outs - o >= LANES) f_store(out + o, sum);
     else f_put(out + o, sum, r->outs - o);
@@ -117,7 +120,7 @@ void resample_rows(const resampling *r, const float *in, int64_t width, float *o
   for (int64_t o = 0; o < r->outs; o++, out += width) {
     int64_t at = 0;
     for (; at + LANES <= width; at += LANES) {
-      vf sum = {0};
+      vf sum = f_all(0);
       for (int64_t t = 0; t < r->taps; t++) {
         int64_t from = r->index[t * r->pitch + o];
         if (from >= 0) sum = f_fma(f_all(r->weight[t * r->pitch + o]), f_load(in + from * width + at), sum);
@@ -125,7 +128,7 @@ void resample_rows(const resampling *r, const float *in, int64_t width, float *o
       f_store(out + at, sum);
     }
     if (at == width) continue;
-    vf sum = {0};
+    vf sum = f_all(0);
     for (int64_t t = 0; t < r->taps; t++) {
       int64_t from = r->index[t * r->pitch + o];
       if (from >= 0) sum = f_fma(f_all(r->weight[t * r->pitch + o]), f_some(in + from * width + at, width - at), sum);

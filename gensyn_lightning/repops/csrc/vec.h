@@ -1,86 +1,194 @@
-/* Sixteen lanes of one type, on whatever registers the machine has.
+/* Operations on sixteen lanes of one type, on whatever registers the machine has.
  *
- * Lanes are always sixteen, whatever the build: GCC and Clang split a vector over as many registers as
- * it takes, and no operation here mixes lanes but those that say so. `fma` is fused on every machine:
- * in hardware where there is an instruction, otherwise by `soft_fmaf`.
+ * Lanes are always sixteen, whatever the build, and no operation here mixes lanes but those that say so. `fma` is fused on every
+ * machine: in hardware where there is an instruction, otherwise by `soft_fmaf`. Integers wrap around.
  */
 #ifndef REPOPS_VEC_H
 #define REPOPS_VEC_H
 
 #include <math.h>
-#include <stdint.h>
-#include <string.h>
-#if defined(__x86_64__)
-#include <immintrin.h>
-#elif defined(__aarch64__)
-#include <arm_neon.h>
-#endif
 
-typedef float vf __attribute__((vector_size(64)));
-typedef int32_t vi __attribute__((vector_size(64)));
-typedef uint32_t vu __attribute__((vector_size(64)));
-typedef double vd __attribute__((vector_size(128)));
-typedef int64_t vl __attribute__((vector_size(128)));
-typedef uint64_t vul __attribute__((vector_size(128)));
+#include "lanes.h"
 
-#define INLINE static inline __attribute__((always_inline))
-#define LANES 16
+/* What a name begins with is the type of the lanes: f binary32, i integers of 32 bits, d binary64, l integers of 64 bits. */
+#define LANES_TWO(name, type, of, ...) \
+  INLINE type name(type a, type b) { of(type, __VA_ARGS__); }
+LANES_TWO(f_add, vf, OF_NARROW, a.p[k] + b.p[k])
+LANES_TWO(f_sub, vf, OF_NARROW, a.p[k] - b.p[k])
+LANES_TWO(f_mul, vf, OF_NARROW, a.p[k] * b.p[k])
+LANES_TWO(f_div, vf, OF_NARROW, a.p[k] / b.p[k])
+LANES_TWO(d_add, vd, OF_WIDE, a.p[k] + b.p[k])
+LANES_TWO(d_sub, vd, OF_WIDE, a.p[k] - b.p[k])
+LANES_TWO(d_mul, vd, OF_WIDE, a.p[k] * b.p[k])
+LANES_TWO(d_div, vd, OF_WIDE, a.p[k] / b.p[k])
+LANES_TWO(i_add, vi, OF_NARROW, (ni)((nu)a.p[k] + (nu)b.p[k]))
+LANES_TWO(i_sub, vi, OF_NARROW, (ni)((nu)a.p[k] - (nu)b.p[k]))
+LANES_TWO(i_mul, vi, OF_NARROW, (ni)((nu)a.p[k] * (nu)b.p[k]))
+LANES_TWO(i_and, vi, OF_NARROW, a.p[k] & b.p[k])
+LANES_TWO(i_or, vi, OF_NARROW, a.p[k] | b.p[k])
+LANES_TWO(i_xor, vi, OF_NARROW, a.p[k] ^ b.p[k])
+LANES_TWO(l_add, vl, OF_WIDE, (nl)((nul)a.p[k] + (nul)b.p[k]))
+LANES_TWO(l_sub, vl, OF_WIDE, (nl)((nul)a.p[k] - (nul)b.p[k]))
+LANES_TWO(l_mul, vl, OF_WIDE, (nl)((nul)a.p[k] * (nul)b.p[k]))
+LANES_TWO(l_and, vl, OF_WIDE, a.p[k] & b.p[k])
+LANES_TWO(l_or, vl, OF_WIDE, a.p[k] | b.p[k])
+LANES_TWO(l_xor, vl, OF_WIDE, a.p[k] ^ b.p[k])
+INLINE vf f_neg(vf a) { OF_NARROW(vf, -a.p[k]); }
+INLINE vd d_neg(vd a) { OF_WIDE(vd, -a.p[k]); }
+INLINE vi i_not(vi a) { OF_NARROW(vi, ~a.p[k]); }
+INLINE vl l_not(vl a) { OF_WIDE(vl, ~a.p[k]); }
 
-INLINE vf f_load(const float *p) { vf v; memcpy(&v, p, sizeof v); return v; }
-INLINE void f_store(float *p, vf v) { memcpy(p, &v, sizeof v); }
-INLINE vl l_load(const int64_t *p) { vl v; memcpy(&v, p, sizeof v); return v; }
-INLINE void l_store(int64_t *p, vl v) { memcpy(p, &v, sizeof v); }
-INLINE vd d_load(const double *p) { vd v; memcpy(&v, p, sizeof v); return v; }
-INLINE void d_store(double *p, vd v) { memcpy(p, &v, sizeof v); }
+/* Shifts: to the left, to the right with zeros, to the right with the sign. Lanes of 64 bits also by as much as each lane of
+ * another vector says, below 64. */
+INLINE vi i_shl(vi a, int by) { OF_NARROW(vi, (ni)((nu)a.p[k] << by)); }
+INLINE vi i_shr(vi a, int by) { OF_NARROW(vi, (ni)((nu)a.p[k] >> by)); }
+INLINE vi i_sar(vi a, int by) { OF_NARROW(vi, a.p[k] >> by); }
+INLINE vl l_shl(vl a, int by) { OF_WIDE(vl, (nl)((nul)a.p[k] << by)); }
+INLINE vl l_shr(vl a, int by) { OF_WIDE(vl, (nl)((nul)a.p[k] >> by)); }
+INLINE vl l_sar(vl a, int by) { OF_WIDE(vl, a.p[k] >> by); }
+LANES_TWO(l_shl_by, vl, OF_WIDE, (nl)((nul)a.p[k] << (nul)b.p[k]))
+LANES_TWO(l_shr_by, vl, OF_WIDE, (nl)((nul)a.p[k] >> (nul)b.p[k]))
+LANES_TWO(l_sar_by, vl, OF_WIDE, a.p[k] >> b.p[k])
 
-/* Broadcast by subtraction of +0: adding to +0 would turn -0 into +0. */
-INLINE vf f_all(float s) { return s - (vf){0}; }
-INLINE vd d_all(double s) { return s - (vd){0}; }
-INLINE vi i_all(int32_t s) { return s - (vi){0}; }
-INLINE vl l_all(int64_t s) { return s - (vl){0}; }
+/* The same bits as another type of the same width. */
+INLINE vi f_as_i(vf a) { OF_NARROW(vi, (ni)a.p[k]); }
+INLINE vf i_as_f(vi a) { OF_NARROW(vf, (nf)a.p[k]); }
+INLINE vl d_as_l(vd a) { OF_WIDE(vl, (nl)a.p[k]); }
+INLINE vd l_as_d(vl a) { OF_WIDE(vd, (nd)a.p[k]); }
 
-INLINE vi f_bits(vf v) { return (vi)v; }
-INLINE vf f_from_bits(vi v) { return (vf)v; }
+INLINE vf f_load(const float *from) { OF_NARROW(vf, ({ nf x; memcpy(&x, from + NARROW_LANES * k, sizeof x); x; })); }
+INLINE vi i_load(const int32_t *from) { OF_NARROW(vi, ({ ni x; memcpy(&x, from + NARROW_LANES * k, sizeof x); x; })); }
+INLINE vd d_load(const double *from) { OF_WIDE(vd, ({ nd x; memcpy(&x, from + WIDE_LANES * k, sizeof x); x; })); }
+INLINE vl l_load(const int64_t *from) { OF_WIDE(vl, ({ nl x; memcpy(&x, from + WIDE_LANES * k, sizeof x); x; })); }
+INLINE void f_store(float *to, vf v) { EACH_NARROW(memcpy(to + NARROW_LANES * k, &v.p[k], REGISTER)) }
+INLINE void i_store(int32_t *to, vi v) { EACH_NARROW(memcpy(to + NARROW_LANES * k, &v.p[k], REGISTER)) }
+INLINE void d_store(double *to, vd v) { EACH_WIDE(memcpy(to + WIDE_LANES * k, &v.p[k], REGISTER)) }
+INLINE void l_store(int64_t *to, vl v) { EACH_WIDE(memcpy(to + WIDE_LANES * k, &v.p[k], REGISTER)) }
 
-float soft_fmaf(float a, float b, float c);
+/* One number in all lanes. By subtraction of +0: adding to +0 would turn -0 into +0. */
+INLINE vf f_all(float s) { OF_NARROW(vf, s - (nf){0}); }
+INLINE vd d_all(double s) { OF_WIDE(vd, s - (nd){0}); }
+INLINE vi i_all(int32_t s) { OF_NARROW(vi, s - (ni){0}); }
+INLINE vl l_all(int64_t s) { OF_WIDE(vl, s - (nl){0}); }
 
-#if defined(__AVX512F__)
-INLINE vf f_fma(vf a, vf b, vf c) { return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
-INLINE vf f_sqrt(vf a) { return (vf)_mm512_sqrt_ps((__m512)a); }
-#elif defined(__FMA__)
-INLINE vf f_fma(vf a, vf b, vf c) {
-  union { vf v; __m256 h[2]; } x = {a}, y = {b}, z = {c};
-  z.h[0] = _mm256_fmadd_ps(x.h[0], y.h[0], z.h[0]);
-  z.h[1] = _mm256_fmadd_ps(x.h[1], y.h[1], z.h[1]);
-  return z.v;
+/* Constants by their bits. */
+INLINE vf f_word(uint32_t bits) { return i_as_f(i_all((int32_t)bits)); }
+INLINE vd d_word(uint64_t bits) { return l_as_d(l_all((int64_t)bits)); }
+
+/* Lane 0. */
+INLINE float f_first(vf v) { return v.p[0][0]; }
+INLINE double d_first(vd v) { return v.p[0][0]; }
+INLINE int64_t l_first(vl v) { return v.p[0][0]; }
+
+/* The number of each lane, and the lanes below n, or in [m, n), as masks. */
+INLINE vi i_count(void) { OF_NARROW(vi, (ni)COUNT_NARROW + NARROW_LANES * k); }
+INLINE vi i_below(int32_t n) { OF_NARROW(vi, (ni)((ni)COUNT_NARROW + NARROW_LANES * k < n)); }
+INLINE vl l_below(int64_t n) { OF_WIDE(vl, (nl)((nl)COUNT_WIDE + WIDE_LANES * k < n)); }
+INLINE vi i_among(int64_t m, int64_t n) { return i_and(i_below((int32_t)n), i_not(i_below((int32_t)m))); }
+INLINE vl l_among(int64_t m, int64_t n) { return l_and(l_below(n), l_not(l_below(m))); }
+
+#define LANES_COMPARE(name, type, mask, of, ...) \
+  INLINE mask name(type a, type b) { of(mask, __VA_ARGS__); }
+LANES_COMPARE(f_lt, vf, vi, OF_NARROW, (ni)(a.p[k] < b.p[k]))
+LANES_COMPARE(f_eq, vf, vi, OF_NARROW, (ni)(a.p[k] == b.p[k]))
+LANES_COMPARE(i_lt, vi, vi, OF_NARROW, (ni)(a.p[k] < b.p[k]))
+LANES_COMPARE(i_eq, vi, vi, OF_NARROW, (ni)(a.p[k] == b.p[k]))
+LANES_COMPARE(u_lt, vi, vi, OF_NARROW, (ni)((nu)a.p[k] < (nu)b.p[k]))
+LANES_COMPARE(d_lt_wide, vd, vl, OF_WIDE, (nl)(a.p[k] < b.p[k]))
+LANES_COMPARE(d_eq_wide, vd, vl, OF_WIDE, (nl)(a.p[k] == b.p[k]))
+LANES_COMPARE(l_lt_wide, vl, vl, OF_WIDE, (nl)(a.p[k] < b.p[k]))
+LANES_COMPARE(l_eq_wide, vl, vl, OF_WIDE, (nl)(a.p[k] == b.p[k]))
+LANES_COMPARE(ul_lt_wide, vl, vl, OF_WIDE, (nl)((nul)a.p[k] < (nul)b.p[k]))
+
+/* Conversions that are exact or leave the low half: `l_extend` puts 0 above, `l_of_i` the sign, so masks stay masks. */
+INLINE vd d_of_f(vf a) { OF_WIDE(vd, __builtin_convertvector(HALF(a.p[k / 2]), nd)); }
+INLINE vd d_of_i(vi a) { OF_WIDE(vd, __builtin_convertvector(HALF(a.p[k / 2]), nd)); }
+INLINE vl l_of_i(vi a) { OF_WIDE(vl, __builtin_convertvector(HALF(a.p[k / 2]), nl)); }
+INLINE vl l_extend(vi a) { OF_WIDE(vl, (nl)__builtin_convertvector((hu)HALF(a.p[k / 2]), nul)); }
+INLINE vi i_of_l(vl a) { OF_NARROW(vi, EVEN_NARROW((ni)a.p[2 * k], (ni)a.p[2 * k + 1])); }
+
+/* Conversions that round, once, to nearest even. */
+INLINE vf f_of_d(vd a) {
+  OF_NARROW(vf, JOINED(__builtin_convertvector(a.p[2 * k], hf), __builtin_convertvector(a.p[2 * k + 1], hf)));
 }
-INLINE vf f_sqrt(vf a) {
-  union { vf v; __m256 h[2]; } x = {a};
-  x.h[0] = _mm256_sqrt_ps(x.h[0]);
-  x.h[1] = _mm256_sqrt_ps(x.h[1]);
-  return x.v;
-}
-#elif defined(__aarch64__)
-INLINE vf f_fma(vf a, vf b, vf c) {
-  union { vf v; float32x4_t q[4]; } x = {a}, y = {b}, z = {c};
-  for (int i = 0; i < 4; i++) z.q[i] = vfmaq_f32(z.q[i], x.q[i], y.q[i]);
-  return z.v;
-}
-INLINE vf f_sqrt(vf a) {
-  union { vf v; float32x4_t q[4]; } x = {a};
-  for (int i = 0; i < 4; i++) x.q[i] = vsqrtq_f32(x.q[i]);
-  return x.v;
+INLINE vf f_of_i(vi a) { OF_NARROW(vf, __builtin_convertvector(a.p[k], nf)); }
+#if defined(__AVX512DQ__)
+INLINE vd d_of_l(vl a) { OF_WIDE(vd, __builtin_convertvector(a.p[k], nd)); }
+INLINE vf f_of_l(vl a) {
+  OF_NARROW(vf, JOINED(__builtin_convertvector(a.p[2 * k], hf), __builtin_convertvector(a.p[2 * k + 1], hf)));
 }
 #else
-/* Without an instruction for it: in fma.c, and not inline, since some programs have dozens. */
-vf f_fma(vf a, vf b, vf c);
-INLINE vf f_sqrt(vf a) {
-  for (int i = 0; i < LANES; i++) a[i] = __builtin_sqrtf(a[i]);
-  return a;
+/* Both halves as binary64 that are exact; their sum is rounded. */
+INLINE nd n_of_l(nl a) {
+  nl low = (a & 0xffffffff) | 0x433ll << 52, high = (nl)((nul)a >> 32 ^ 0x80000000u) | 0x453ll << 52;
+  return ((nd)high - 0x1.00000801p84) + (nd)low;
+}
+INLINE vd d_of_l(vl a) { OF_WIDE(vd, n_of_l(a.p[k])); }
+/* What binary64 cannot hold is made odd first, far below the last place of a binary32, so that only the second
+ * conversion rounds. */
+INLINE nl n_odd(nl a) {
+  nl low = a & 0xfff, odd = (a - low) | ((nl)(low != 0) & 0x800);
+  nl fits = (nl)((nul)a + (1ull << 53) < (nul){0} + (1ull << 54));
+  return (fits & a) | (~fits & odd);
+}
+INLINE vf f_of_l(vl a) {
+  vl odd;
+  EACH_WIDE(odd.p[k] = n_odd(a.p[k]))
+  return f_of_d(d_of_l(odd));
 }
 #endif
 
-/* One fused multiply-add, for the tails of loops. */
+/* Towards zero; NaN is 0; what does not fit is the nearest that does. */
+INLINE nl n_to_l(nd a) {
+  nul word = (nul)a, exponent = word >> 52 & 0x7ff, digits = (word & 0xfffffffffffff) | 1ull << 52;
+  nul down = 1075 - exponent, small = (nul)(exponent < 1075), tiny = (nul)((nl)down > 63);
+  nul whole = (small & ~tiny & (digits >> (down & 63))) | (~small & (digits << (-down & 63)));
+  nul sign = -(word >> 63);
+  nl high = (nl)(a >= 0x1p63), low = (nl)(a < -0x1p63), same = (nl)(a == a);
+  nl fits = (nl)((whole ^ sign) - sign) & ~high & ~low;
+  return (fits | (high & INT64_MAX) | (low & INT64_MIN)) & same;
+}
+INLINE vl d_to_l(vd a) { OF_WIDE(vl, n_to_l(a.p[k])); }
+INLINE vl f_to_l(vf a) { return d_to_l(d_of_f(a)); }
+
+/* Masks of 32-bit lanes from tests of 64-bit ones. */
+INLINE vi d_lt(vd a, vd b) { return i_of_l(d_lt_wide(a, b)); }
+INLINE vi d_eq(vd a, vd b) { return i_of_l(d_eq_wide(a, b)); }
+INLINE vi l_lt(vl a, vl b) { return i_of_l(l_lt_wide(a, b)); }
+INLINE vi l_eq(vl a, vl b) { return i_of_l(l_eq_wide(a, b)); }
+INLINE vi ul_lt(vl a, vl b) { return i_of_l(ul_lt_wide(a, b)); }
+
+/* a where the mask is set, b elsewhere. */
+#if REGISTER == 32
+#define CHOSEN(kind, mask, a, b) X86(blendv_##kind)((b), (a), (mask))
+INLINE nf n_select(ni mask, nf a, nf b) { return (nf)CHOSEN(ps, (mf)mask, (mf)a, (mf)b); }
+INLINE nd n_select_wide(nl mask, nd a, nd b) { return (nd)CHOSEN(pd, (md)mask, (md)a, (md)b); }
+#else
+INLINE nf n_select(ni mask, nf a, nf b) { return (nf)((mask & (ni)a) | (~mask & (ni)b)); }
+INLINE nd n_select_wide(nl mask, nd a, nd b) { return (nd)((mask & (nl)a) | (~mask & (nl)b)); }
+#endif
+INLINE vf f_select(vi mask, vf a, vf b) { OF_NARROW(vf, n_select(mask.p[k], a.p[k], b.p[k])); }
+INLINE vi i_select(vi mask, vi a, vi b) { OF_NARROW(vi, (ni)n_select(mask.p[k], (nf)a.p[k], (nf)b.p[k])); }
+INLINE vd d_select(vl mask, vd a, vd b) { OF_WIDE(vd, n_select_wide(mask.p[k], a.p[k], b.p[k])); }
+INLINE vl l_select(vl mask, vl a, vl b) { OF_WIDE(vl, (nl)n_select_wide(mask.p[k], (nd)a.p[k], (nd)b.p[k])); }
+
+/* NaN is one word in memory. */
+#if defined(__AVX512F__)
+INLINE nf n_canonical(nf v) {
+  __m512 nan = (__m512)((ni){0} + 0x7fc00000);
+  return (nf)_mm512_mask_mov_ps(nan, _mm512_cmp_ps_mask((__m512)v, (__m512)v, _CMP_ORD_Q), (__m512)v);
+}
+#else
+INLINE nf n_canonical(nf v) { return n_select((ni)(v == v), v, (nf)((ni){0} + 0x7fc00000)); }
+#endif
+INLINE vf f_canonical(vf v) { OF_NARROW(vf, n_canonical(v.p[k])); }
+INLINE vd d_canonical(vd v) {
+  OF_WIDE(vd, n_select_wide((nl)(v.p[k] == v.p[k]), v.p[k], (nd)((nl){0} + 0x7ff8000000000000ll)));
+}
+INLINE float canonical1(float v) { return v != v ? __builtin_nanf("") : v; }
+
+/* One fused multiply-add, for the tails of loops, and where there is no instruction for it. */
+float soft_fmaf(float a, float b, float c);
 INLINE float fma1(float a, float b, float c) {
 #if defined(__FMA__) || defined(__aarch64__)
   return __builtin_fmaf(a, b, c);
@@ -89,96 +197,63 @@ INLINE float fma1(float a, float b, float c) {
 #endif
 }
 
-#include "lanes.h"
-
-INLINE float canonical1(float v) { return v != v ? __builtin_nanf("") : v; }
-
-INLINE vf f_select(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (vi)b)); }
-INLINE vi i_select(vi mask, vi a, vi b) { return (vi)((mask & (vi)a) | (~mask & (vi)b)); }
-INLINE vd d_select(vl mask, vd a, vd b) { return (vd)((mask & (vl)a) | (~mask & (vl)b)); }
-INLINE vl l_select(vl mask, vl a, vl b) { return (vl)((mask & (vl)a) | (~mask & (vl)b)); }
+#if defined(__FMA__)
+INLINE nf n_fma(nf a, nf b, nf c) { return (nf)X86(fmadd_ps)((mf)a, (mf)b, (mf)c); }
+#elif defined(__aarch64__)
+INLINE nf n_fma(nf a, nf b, nf c) { return (nf)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
+#else
+/* As `soft_fmaf` in fma.c. */
+INLINE nf n_fma(nf a, nf b, nf c) {
+  typedef double nd4 __attribute__((vector_size(32)));
+  typedef int64_t nl4 __attribute__((vector_size(32)));
+  nd4 x = __builtin_convertvector(a, nd4) * __builtin_convertvector(b, nd4), y = __builtin_convertvector(c, nd4);
+  nd4 s = x + y, t = s - x, e = (x - (s - t)) + (y - t);
+  nl4 u = (nl4)s, up = ((nl4)e ^ u) >= 0, inexact = (e != 0) & (e == e), even = (u & 1) == 0;
+  nl4 odd = u + ((up & 2) - 1), fits = inexact & even;
+  return __builtin_convertvector((nd4)((odd & fits) | (u & ~fits)), nf);
+}
+#endif
+#if defined(__FMA__) || defined(__aarch64__)
+INLINE vf f_fma(vf a, vf b, vf c) { OF_NARROW(vf, n_fma(a.p[k], b.p[k], c.p[k])); }
+#else
+/* In fma.c, and not inline, since some programs have dozens. */
+vf f_fma(vf a, vf b, vf c);
+#endif
 
 /* `a < b ? a : b` and `a > b ? a : b`: the second of equal ones, and where either is NaN. */
-#if defined(__AVX512F__)
-INLINE vf f_smaller(vf a, vf b) { return (vf)_mm512_min_ps((__m512)a, (__m512)b); }
-INLINE vf f_larger(vf a, vf b) { return (vf)_mm512_max_ps((__m512)a, (__m512)b); }
-#elif defined(__AVX__)
-INLINE vf f_smaller(vf a, vf b) {
-  union { vf v; __m256 h[2]; } x = {a}, y = {b};
-  x.h[0] = _mm256_min_ps(x.h[0], y.h[0]);
-  x.h[1] = _mm256_min_ps(x.h[1], y.h[1]);
-  return x.v;
-}
-INLINE vf f_larger(vf a, vf b) {
-  union { vf v; __m256 h[2]; } x = {a}, y = {b};
-  x.h[0] = _mm256_max_ps(x.h[0], y.h[0]);
-  x.h[1] = _mm256_max_ps(x.h[1], y.h[1]);
-  return x.v;
-}
+#if defined(__x86_64__)
+INLINE vf f_sqrt(vf a) { OF_NARROW(vf, (nf)X86(sqrt_ps)((mf)a.p[k])); }
+INLINE vd d_sqrt(vd a) { OF_WIDE(vd, (nd)X86(sqrt_pd)((md)a.p[k])); }
+INLINE vf f_smaller(vf a, vf b) { OF_NARROW(vf, (nf)X86(min_ps)((mf)a.p[k], (mf)b.p[k])); }
+INLINE vf f_larger(vf a, vf b) { OF_NARROW(vf, (nf)X86(max_ps)((mf)a.p[k], (mf)b.p[k])); }
 #else
+INLINE vf f_sqrt(vf a) { OF_NARROW(vf, (nf)vsqrtq_f32((float32x4_t)a.p[k])); }
+INLINE vd d_sqrt(vd a) { OF_WIDE(vd, (nd)vsqrtq_f64((float64x2_t)a.p[k])); }
 INLINE vf f_smaller(vf a, vf b) { return f_select(f_lt(a, b), a, b); }
 INLINE vf f_larger(vf a, vf b) { return f_select(f_lt(b, a), a, b); }
 #endif
 
-/* Constants by their bits. */
-INLINE vf f_word(uint32_t bits) { return (vf)i_all((int32_t)bits); }
-INLINE vd d_word(uint64_t bits) { return (vd)l_all((int64_t)bits); }
+/* The even and the odd lanes, in both halves of the result: the two sides of a step of the tree. */
+INLINE vf f_even(vf v) { OF_NARROW(vf, EVEN_NARROW(v.p[2 * k % NARROW], v.p[(2 * k + 1) % NARROW])); }
+INLINE vf f_odd(vf v) { OF_NARROW(vf, ODD_NARROW(v.p[2 * k % NARROW], v.p[(2 * k + 1) % NARROW])); }
+INLINE vd d_even(vd v) { OF_WIDE(vd, EVEN_WIDE(v.p[2 * k % WIDE], v.p[(2 * k + 1) % WIDE])); }
+INLINE vd d_odd(vd v) { OF_WIDE(vd, ODD_WIDE(v.p[2 * k % WIDE], v.p[(2 * k + 1) % WIDE])); }
+INLINE vl l_even(vl v) { OF_WIDE(vl, EVEN_WIDE(v.p[2 * k % WIDE], v.p[(2 * k + 1) % WIDE])); }
+INLINE vl l_odd(vl v) { OF_WIDE(vl, ODD_WIDE(v.p[2 * k % WIDE], v.p[(2 * k + 1) % WIDE])); }
 
-/* The lanes below n, as a mask. */
-INLINE vi i_below(int32_t n) { return (vi){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} < i_all(n); }
-INLINE vl l_below(int64_t n) { return (vl){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} < l_all(n); }
-
-/* The lanes in [m, n). */
-INLINE vi i_among(int64_t m, int64_t n) { return i_below((int32_t)n) & ~i_below((int32_t)m); }
-INLINE vl l_among(int64_t m, int64_t n) { return l_below(n) & ~l_below(m); }
-
-/* The even and the odd lanes, in the lower half of the result: the two sides of a step of the tree. */
-#define EVEN(v) __builtin_shufflevector(v, v, 0, 2, 4, 6, 8, 10, 12, 14, 0, 2, 4, 6, 8, 10, 12, 14)
-#define ODD(v) __builtin_shufflevector(v, v, 1, 3, 5, 7, 9, 11, 13, 15, 1, 3, 5, 7, 9, 11, 13, 15)
-INLINE vf f_even(vf v) { return EVEN(v); }
-INLINE vf f_odd(vf v) { return ODD(v); }
-INLINE vd d_even(vd v) { return EVEN(v); }
-INLINE vd d_odd(vd v) { return ODD(v); }
-INLINE vl l_even(vl v) { return EVEN(v); }
-INLINE vl l_odd(vl v) { return ODD(v); }
-#undef EVEN
-#undef ODD
-
-#if defined(__AVX512F__)
-INLINE vd d_sqrt(vd a) {
-  union { vd v; __m512d h[2]; } x = {a};
-  for (int i = 0; i < 2; i++) x.h[i] = _mm512_sqrt_pd(x.h[i]);
-  return x.v;
-}
-#elif defined(__AVX__)
-INLINE vd d_sqrt(vd a) {
-  union { vd v; __m256d h[4]; } x = {a};
-  for (int i = 0; i < 4; i++) x.h[i] = _mm256_sqrt_pd(x.h[i]);
-  return x.v;
-}
-#else
-INLINE vd d_sqrt(vd a) {
-  for (int i = 0; i < LANES; i++) a[i] = __builtin_sqrt(a[i]);
-  return a;
-}
-#endif
-
-/* Towards zero; NaN is 0; what does not fit is the nearest that does. */
-INLINE vl d_to_l(vd a) {
-  vl r;
-  for (int i = 0; i < LANES; i++)
-    r[i] = a[i] != a[i] ? 0 : a[i] >= 0x1p63 ? INT64_MAX : a[i] < -0x1p63 ? INT64_MIN : (int64_t)a[i];
-  return r;
-}
-INLINE vl f_to_l(vf a) { return d_to_l(d_of_f(a)); }
+/* The even and the odd lanes of two vectors, those of a first. */
+#define LANES_OF_BOTH(name, join)                                                                     \
+  INLINE vf name(vf a, vf b) {                                                                        \
+    OF_NARROW(vf, join(2 * k < NARROW ? a.p[2 * k % NARROW] : b.p[2 * k % NARROW],                     \
+                       2 * k + 1 < NARROW ? a.p[(2 * k + 1) % NARROW] : b.p[(2 * k + 1) % NARROW])); \
+  }
+LANES_OF_BOTH(f_even_of, EVEN_NARROW)
+LANES_OF_BOTH(f_odd_of, ODD_NARROW)
 
 /* The fixed tree over sixteen lanes: neighbours first, then pairs of neighbours, and so on. */
 INLINE float f_tree(vf v) {
-  float a[16];
-  memcpy(a, &v, sizeof a);
-  for (int width = 8; width; width /= 2)
-    for (int i = 0; i < width; i++) a[i] = a[2 * i] + a[2 * i + 1];
-  return a[0];
+  for (int width = LANES / 2; width; width /= 2) v = f_add(f_even(v), f_odd(v));
+  return f_first(v);
 }
 
 #endif
