@@ -9,6 +9,10 @@
 /* Rows shorter than this are gathered. */
 enum { SHORT_ROW = TILE_ROWS / 2 - 1, SEGMENT_TILES = 8, TASK_POSITIONS = 256, HELD = 128 };
 
+/* Terms whose weights are used for all held tiles before the next ones are: those of one chunk stay in the first cache.
+ * A tile of wide registers computes so long on each weight that fetching them again costs nothing. */
+enum { TERMS_AT_ONCE = TILE_VECTORS > 1 ? INT32_MAX / CHUNK * CHUNK : CHUNK };
+
 static void join_rows(product *p) {
   int64_t *size = p->out.size + 2, *stride = p->out.stride + 2;
   for (int i = 1; i >= 0; i--) {
@@ -54,24 +58,32 @@ static place row_place(const product *p, int64_t row) {
   return (place){n * p->each + d * p->step[0] + h * p->step[1], n * stride[0] + d * stride[2] + h * stride[3]};
 }
 
-static void contract(const product *p, tile *run, const float *x, int64_t step, const int64_t *offset, int64_t block,
-                     int64_t rows, float *sum) {
-  if (p->terms)
-    run(x, step, offset, p->terms, p->panel + block * p->terms * p->lanes, sum, 1);
-  else
-    memset(sum, 0, (size_t)(rows * p->lanes) * sizeof *sum);
-}
-
-/* Finished sums of one block that continue each other in the output: written together, so that most of them are
- * turned in whole squares. */
+/* Sums of one block that continue each other in the output, in `tiles` that are still to be computed or finished
+ * already: written together, so that most of them are turned in whole squares. */
 typedef struct {
   const product *p;
-  int64_t block, at, held;
+  int64_t block, at, held, tiles, rows[HELD];
+  const float *source[HELD];
   float sum[HELD * TILE_VECTORS * LANES];
 } results;
 
+static void contract(results *r) {
+  const product *p = r->p;
+  const float *panel = p->panel + r->block * p->terms * p->lanes;
+  int64_t step = p->step[2];
+  if (!p->terms && r->tiles) memset(r->sum, 0, (size_t)(r->held * p->lanes) * sizeof *r->sum);
+  for (int64_t k = 0; k < p->terms; k += TERMS_AT_ONCE) {
+    int64_t terms = MIN(p->terms - k, TERMS_AT_ONCE);
+    float *sum = r->sum;
+    for (int64_t i = 0; i < r->tiles; sum += r->rows[i++] * p->lanes)
+      conv_tile(r->rows[i], step, p->lanes)(r->source[i], step, p->offset + k, terms, panel + k * p->lanes, sum, k == 0);
+  }
+  r->tiles = 0;
+}
+
 static void flush(results *r) {
   const product *p = r->p;
+  contract(r);
   int64_t group = r->block / p->blocks, first = r->block % p->blocks * p->lanes;
   int64_t at = r->at + (group * p->channels + first) * p->out.stride[1];
   if (p->bias)
@@ -100,8 +112,9 @@ static void run_segment(results *results, int64_t unit) {
   int64_t last = tile_start(tiles, p->segments, segment + 1);
   for (int64_t i = tile_start(tiles, p->segments, segment); i < last; i++) {
     int64_t start = tile_start(width, tiles, i), rows = tile_start(width, tiles, i + 1) - start;
-    float *sum = reserve(results, row.out + start * p->out.stride[4], rows);
-    contract(p, conv_tile(rows, step, p->lanes), x + start * step, step, p->offset, results->block, rows, sum);
+    reserve(results, row.out + start * p->out.stride[4], rows);
+    results->source[results->tiles] = x + start * step;
+    results->rows[results->tiles++] = rows;
   }
 }
 
@@ -133,9 +146,12 @@ static void run_gathered(const product *p, int64_t unit, int64_t block, int64_t 
         for (int64_t r = 0; r < g.rows; r++) packed[k * TILE_ROWS + r] = x[p->offset[k] + g.source[r]];
     }
     float sum[TILE_ROWS * TILE_VECTORS * LANES];
-    contract(p, conv_tile(g.rows, 1, p->lanes), packed, 1, offset, b, g.rows, sum);
+    if (p->terms)
+      conv_tile(g.rows, 1, p->lanes)(packed, 1, offset, p->terms, p->panel + b * p->terms * p->lanes, sum, 1);
+    else
+      memset(sum, 0, sizeof sum);
     results results;
-    results.p = p, results.block = b, results.held = 0;
+    results.p = p, results.block = b, results.held = results.tiles = 0;
     for (int64_t r = 0; r < g.rows; r++)
       memcpy(reserve(&results, g.out[r], 1), sum + r * p->lanes, (size_t)p->lanes * sizeof *sum);
     flush(&results);
@@ -150,7 +166,7 @@ int conv_product_run(const product *p, int64_t unit, int64_t units, int64_t bloc
   }
   if (!p->packed) {
     results results;
-    results.p = p, results.held = 0;
+    results.p = p, results.held = results.tiles = 0;
     for (results.block = block; results.block < block + blocks; results.block++) {
       for (int64_t u = unit; u < unit + units; u++) run_segment(&results, u);
       flush(&results);
