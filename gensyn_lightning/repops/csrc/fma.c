@@ -7,7 +7,7 @@
 
 #if !defined(__FMA__) && !defined(__aarch64__)
 
-vf f_fma(vf a, vf b, vf c) { OF_NARROW(vf, n_fma(a.p[k], b.p[k], c.p[k])); }
+vf f_fma(vf a, vf b, vf c) { OF_NARROW(vf, n_fma(a.p[reg], b.p[reg], c.p[reg])); }
 
 float soft_fmaf(float a, float b, float c) {
   double x = (double)a * (double)b, y = c, s = x + y, t = s - x, e = (x - (s - t)) + (y - t);

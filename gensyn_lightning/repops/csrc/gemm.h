@@ -23,15 +23,15 @@ enum { CHUNK = 256 };
 
 /* The lanes of a register, in which tiles are counted. */
 #if defined(__AVX512F__)
-enum { WIDTH = 16, TILE_ROWS = 14 };
+enum { TILE_ROWS = 14 };
 #elif defined(__FMA__)
-enum { WIDTH = 8, TILE_ROWS = 6 };
+enum { TILE_ROWS = 6 };
 #elif defined(__aarch64__)
-enum { WIDTH = 4, TILE_ROWS = 8 };
+enum { TILE_ROWS = 8 };
 #else
-enum { WIDTH = 4, TILE_ROWS = 4 };
+enum { TILE_ROWS = 4 };
 #endif
-enum { TILE_COLS = 2 * WIDTH };
+enum { WIDTH = NARROW_LANES, TILE_COLS = 2 * WIDTH };
 
 typedef nf wide;
 

@@ -57,11 +57,11 @@ INLINE void f_put(float *p, vf v, int64_t n) {
 #elif defined(__AVX2__)
 INLINE vf f_later(const float *p, int64_t lane, int64_t n) {
   const vi some = i_among(lane, lane + n);
-  OF_NARROW(vf, (nf)_mm256_maskload_ps(p - lane + NARROW_LANES * k, (__m256i)some.p[k]));
+  OF_NARROW(vf, (nf)_mm256_maskload_ps(p - lane + NARROW_LANES * reg, (__m256i)some.p[reg]));
 }
 INLINE void f_put(float *p, vf v, int64_t n) {
   const vi some = i_below((int32_t)n);
-  EACH_NARROW(_mm256_maskstore_ps(p + NARROW_LANES * k, (__m256i)some.p[k], (__m256)v.p[k]))
+  EACH_NARROW(_mm256_maskstore_ps(p + NARROW_LANES * reg, (__m256i)some.p[reg], (__m256)v.p[reg]))
 }
 #else
 INLINE vf f_later(const float *p, int64_t lane, int64_t n) {

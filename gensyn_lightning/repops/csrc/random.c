@@ -17,9 +17,9 @@ INLINE halves multiply(vi a, uint32_t m) {
   halves r;
   __m256i y = _mm256_set1_epi64x(m);
   EACH_NARROW(
-    __m256i x = (__m256i)a.p[k], even = _mm256_mul_epu32(x, y), odd = _mm256_mul_epu32(_mm256_srli_epi64(x, 32), y);
-    r.low.p[k] = (ni)_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
-    r.high.p[k] = (ni)_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa))
+    __m256i x = (__m256i)a.p[reg], even = _mm256_mul_epu32(x, y), odd = _mm256_mul_epu32(_mm256_srli_epi64(x, 32), y);
+    r.low.p[reg] = (ni)_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
+    r.high.p[reg] = (ni)_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa))
   return r;
 #else
   vl p = l_mul(l_extend(a), l_all(m));

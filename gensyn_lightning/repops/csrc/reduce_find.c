@@ -37,7 +37,7 @@ static int64_t find_in_row(const float *x, int64_t n, float value) {
     vf v = f_load(x + j);
     vi hit = i_or(f_eq(v, wanted), i_not(i_or(f_eq(v, v), f_eq(wanted, wanted))));
     ni any = {0};
-    EACH_NARROW(any |= hit.p[k])
+    EACH_NARROW(any |= hit.p[reg])
     nul halves = (nul)any;
     uint64_t all = 0;
     for (int i = 0; i < WIDE_LANES; i++) all |= halves[i];

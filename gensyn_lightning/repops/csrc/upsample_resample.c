@@ -38,7 +38,7 @@ static void copy_plane(const view *v, float *plane, float *plain, int out) {
       for (int64_t w = 0; w < v->size[4]; w++) {
         float *there = plane + d * v->stride[2] + h * v->stride[3] + w * v->stride[4];
         float *here = plain + (d * v->size[3] + h) * v->size[4] + w;
-        if (out) *there = *here;
+        if (out) *there = canonical1(*here);
         else *here = *there;
       }
 }

@@ -13,57 +13,57 @@
 /* What a name begins with is the type of the lanes: f binary32, i integers of 32 bits, d binary64, l integers of 64 bits. */
 #define LANES_TWO(name, type, of, ...) \
   INLINE type name(type a, type b) { of(type, __VA_ARGS__); }
-LANES_TWO(f_add, vf, OF_NARROW, a.p[k] + b.p[k])
-LANES_TWO(f_sub, vf, OF_NARROW, a.p[k] - b.p[k])
-LANES_TWO(f_mul, vf, OF_NARROW, a.p[k] * b.p[k])
-LANES_TWO(f_div, vf, OF_NARROW, a.p[k] / b.p[k])
-LANES_TWO(d_add, vd, OF_WIDE, a.p[k] + b.p[k])
-LANES_TWO(d_sub, vd, OF_WIDE, a.p[k] - b.p[k])
-LANES_TWO(d_mul, vd, OF_WIDE, a.p[k] * b.p[k])
-LANES_TWO(d_div, vd, OF_WIDE, a.p[k] / b.p[k])
-LANES_TWO(i_add, vi, OF_NARROW, (ni)((nu)a.p[k] + (nu)b.p[k]))
-LANES_TWO(i_sub, vi, OF_NARROW, (ni)((nu)a.p[k] - (nu)b.p[k]))
-LANES_TWO(i_mul, vi, OF_NARROW, (ni)((nu)a.p[k] * (nu)b.p[k]))
-LANES_TWO(i_and, vi, OF_NARROW, a.p[k] & b.p[k])
-LANES_TWO(i_or, vi, OF_NARROW, a.p[k] | b.p[k])
-LANES_TWO(i_xor, vi, OF_NARROW, a.p[k] ^ b.p[k])
-LANES_TWO(l_add, vl, OF_WIDE, (nl)((nul)a.p[k] + (nul)b.p[k]))
-LANES_TWO(l_sub, vl, OF_WIDE, (nl)((nul)a.p[k] - (nul)b.p[k]))
-LANES_TWO(l_mul, vl, OF_WIDE, (nl)((nul)a.p[k] * (nul)b.p[k]))
-LANES_TWO(l_and, vl, OF_WIDE, a.p[k] & b.p[k])
-LANES_TWO(l_or, vl, OF_WIDE, a.p[k] | b.p[k])
-LANES_TWO(l_xor, vl, OF_WIDE, a.p[k] ^ b.p[k])
-INLINE vf f_neg(vf a) { OF_NARROW(vf, -a.p[k]); }
-INLINE vd d_neg(vd a) { OF_WIDE(vd, -a.p[k]); }
-INLINE vi i_not(vi a) { OF_NARROW(vi, ~a.p[k]); }
-INLINE vl l_not(vl a) { OF_WIDE(vl, ~a.p[k]); }
+LANES_TWO(f_add, vf, OF_NARROW, a.p[reg] + b.p[reg])
+LANES_TWO(f_sub, vf, OF_NARROW, a.p[reg] - b.p[reg])
+LANES_TWO(f_mul, vf, OF_NARROW, a.p[reg] * b.p[reg])
+LANES_TWO(f_div, vf, OF_NARROW, a.p[reg] / b.p[reg])
+LANES_TWO(d_add, vd, OF_WIDE, a.p[reg] + b.p[reg])
+LANES_TWO(d_sub, vd, OF_WIDE, a.p[reg] - b.p[reg])
+LANES_TWO(d_mul, vd, OF_WIDE, a.p[reg] * b.p[reg])
+LANES_TWO(d_div, vd, OF_WIDE, a.p[reg] / b.p[reg])
+LANES_TWO(i_add, vi, OF_NARROW, (ni)((nu)a.p[reg] + (nu)b.p[reg]))
+LANES_TWO(i_sub, vi, OF_NARROW, (ni)((nu)a.p[reg] - (nu)b.p[reg]))
+LANES_TWO(i_mul, vi, OF_NARROW, (ni)((nu)a.p[reg] * (nu)b.p[reg]))
+LANES_TWO(i_and, vi, OF_NARROW, a.p[reg] & b.p[reg])
+LANES_TWO(i_or, vi, OF_NARROW, a.p[reg] | b.p[reg])
+LANES_TWO(i_xor, vi, OF_NARROW, a.p[reg] ^ b.p[reg])
+LANES_TWO(l_add, vl, OF_WIDE, (nl)((nul)a.p[reg] + (nul)b.p[reg]))
+LANES_TWO(l_sub, vl, OF_WIDE, (nl)((nul)a.p[reg] - (nul)b.p[reg]))
+LANES_TWO(l_mul, vl, OF_WIDE, (nl)((nul)a.p[reg] * (nul)b.p[reg]))
+LANES_TWO(l_and, vl, OF_WIDE, a.p[reg] & b.p[reg])
+LANES_TWO(l_or, vl, OF_WIDE, a.p[reg] | b.p[reg])
+LANES_TWO(l_xor, vl, OF_WIDE, a.p[reg] ^ b.p[reg])
+INLINE vf f_neg(vf a) { OF_NARROW(vf, -a.p[reg]); }
+INLINE vd d_neg(vd a) { OF_WIDE(vd, -a.p[reg]); }
+INLINE vi i_not(vi a) { OF_NARROW(vi, ~a.p[reg]); }
+INLINE vl l_not(vl a) { OF_WIDE(vl, ~a.p[reg]); }
 
 /* Shifts: to the left, to the right with zeros, to the right with the sign. Lanes of 64 bits also by as much as each lane of
  * another vector says, below 64. */
-INLINE vi i_shl(vi a, int by) { OF_NARROW(vi, (ni)((nu)a.p[k] << by)); }
-INLINE vi i_shr(vi a, int by) { OF_NARROW(vi, (ni)((nu)a.p[k] >> by)); }
-INLINE vi i_sar(vi a, int by) { OF_NARROW(vi, a.p[k] >> by); }
-INLINE vl l_shl(vl a, int by) { OF_WIDE(vl, (nl)((nul)a.p[k] << by)); }
-INLINE vl l_shr(vl a, int by) { OF_WIDE(vl, (nl)((nul)a.p[k] >> by)); }
-INLINE vl l_sar(vl a, int by) { OF_WIDE(vl, a.p[k] >> by); }
-LANES_TWO(l_shl_by, vl, OF_WIDE, (nl)((nul)a.p[k] << (nul)b.p[k]))
-LANES_TWO(l_shr_by, vl, OF_WIDE, (nl)((nul)a.p[k] >> (nul)b.p[k]))
-LANES_TWO(l_sar_by, vl, OF_WIDE, a.p[k] >> b.p[k])
+INLINE vi i_shl(vi a, int by) { OF_NARROW(vi, (ni)((nu)a.p[reg] << by)); }
+INLINE vi i_shr(vi a, int by) { OF_NARROW(vi, (ni)((nu)a.p[reg] >> by)); }
+INLINE vi i_sar(vi a, int by) { OF_NARROW(vi, a.p[reg] >> by); }
+INLINE vl l_shl(vl a, int by) { OF_WIDE(vl, (nl)((nul)a.p[reg] << by)); }
+INLINE vl l_shr(vl a, int by) { OF_WIDE(vl, (nl)((nul)a.p[reg] >> by)); }
+INLINE vl l_sar(vl a, int by) { OF_WIDE(vl, a.p[reg] >> by); }
+LANES_TWO(l_shl_by, vl, OF_WIDE, (nl)((nul)a.p[reg] << (nul)b.p[reg]))
+LANES_TWO(l_shr_by, vl, OF_WIDE, (nl)((nul)a.p[reg] >> (nul)b.p[reg]))
+LANES_TWO(l_sar_by, vl, OF_WIDE, a.p[reg] >> b.p[reg])
 
 /* The same bits as another type of the same width. */
-INLINE vi f_as_i(vf a) { OF_NARROW(vi, (ni)a.p[k]); }
-INLINE vf i_as_f(vi a) { OF_NARROW(vf, (nf)a.p[k]); }
-INLINE vl d_as_l(vd a) { OF_WIDE(vl, (nl)a.p[k]); }
-INLINE vd l_as_d(vl a) { OF_WIDE(vd, (nd)a.p[k]); }
+INLINE vi f_as_i(vf a) { OF_NARROW(vi, (ni)a.p[reg]); }
+INLINE vf i_as_f(vi a) { OF_NARROW(vf, (nf)a.p[reg]); }
+INLINE vl d_as_l(vd a) { OF_WIDE(vl, (nl)a.p[reg]); }
+INLINE vd l_as_d(vl a) { OF_WIDE(vd, (nd)a.p[reg]); }
 
-INLINE vf f_load(const float *from) { OF_NARROW(vf, ({ nf x; memcpy(&x, from + NARROW_LANES * k, sizeof x); x; })); }
-INLINE vi i_load(const int32_t *from) { OF_NARROW(vi, ({ ni x; memcpy(&x, from + NARROW_LANES * k, sizeof x); x; })); }
-INLINE vd d_load(const double *from) { OF_WIDE(vd, ({ nd x; memcpy(&x, from + WIDE_LANES * k, sizeof x); x; })); }
-INLINE vl l_load(const int64_t *from) { OF_WIDE(vl, ({ nl x; memcpy(&x, from + WIDE_LANES * k, sizeof x); x; })); }
-INLINE void f_store(float *to, vf v) { EACH_NARROW(memcpy(to + NARROW_LANES * k, &v.p[k], REGISTER)) }
-INLINE void i_store(int32_t *to, vi v) { EACH_NARROW(memcpy(to + NARROW_LANES * k, &v.p[k], REGISTER)) }
-INLINE void d_store(double *to, vd v) { EACH_WIDE(memcpy(to + WIDE_LANES * k, &v.p[k], REGISTER)) }
-INLINE void l_store(int64_t *to, vl v) { EACH_WIDE(memcpy(to + WIDE_LANES * k, &v.p[k], REGISTER)) }
+INLINE vf f_load(const float *from) { OF_NARROW(vf, ({ nf x; memcpy(&x, from + NARROW_LANES * reg, sizeof x); x; })); }
+INLINE vi i_load(const int32_t *from) { OF_NARROW(vi, ({ ni x; memcpy(&x, from + NARROW_LANES * reg, sizeof x); x; })); }
+INLINE vd d_load(const double *from) { OF_WIDE(vd, ({ nd x; memcpy(&x, from + WIDE_LANES * reg, sizeof x); x; })); }
+INLINE vl l_load(const int64_t *from) { OF_WIDE(vl, ({ nl x; memcpy(&x, from + WIDE_LANES * reg, sizeof x); x; })); }
+INLINE void f_store(float *to, vf v) { EACH_NARROW(memcpy(to + NARROW_LANES * reg, &v.p[reg], REGISTER)) }
+INLINE void i_store(int32_t *to, vi v) { EACH_NARROW(memcpy(to + NARROW_LANES * reg, &v.p[reg], REGISTER)) }
+INLINE void d_store(double *to, vd v) { EACH_WIDE(memcpy(to + WIDE_LANES * reg, &v.p[reg], REGISTER)) }
+INLINE void l_store(int64_t *to, vl v) { EACH_WIDE(memcpy(to + WIDE_LANES * reg, &v.p[reg], REGISTER)) }
 
 /* One number in all lanes. By subtraction of +0: adding to +0 would turn -0 into +0. */
 INLINE vf f_all(float s) { OF_NARROW(vf, s - (nf){0}); }
@@ -81,41 +81,48 @@ INLINE double d_first(vd v) { return v.p[0][0]; }
 INLINE int64_t l_first(vl v) { return v.p[0][0]; }
 
 /* The number of each lane, and the lanes below n, or in [m, n), as masks. */
-INLINE vi i_count(void) { OF_NARROW(vi, (ni)COUNT_NARROW + NARROW_LANES * k); }
-INLINE vi i_below(int32_t n) { OF_NARROW(vi, (ni)((ni)COUNT_NARROW + NARROW_LANES * k < n)); }
-INLINE vl l_below(int64_t n) { OF_WIDE(vl, (nl)((nl)COUNT_WIDE + WIDE_LANES * k < n)); }
+INLINE vi i_count(void) { OF_NARROW(vi, (ni)COUNT_NARROW + NARROW_LANES * reg); }
+INLINE vi i_below(int32_t n) { OF_NARROW(vi, (ni)((ni)COUNT_NARROW + NARROW_LANES * reg < n)); }
+INLINE vl l_below(int64_t n) { OF_WIDE(vl, (nl)((nl)COUNT_WIDE + WIDE_LANES * reg < n)); }
 INLINE vi i_among(int64_t m, int64_t n) { return i_and(i_below((int32_t)n), i_not(i_below((int32_t)m))); }
 INLINE vl l_among(int64_t m, int64_t n) { return l_and(l_below(n), l_not(l_below(m))); }
 
 #define LANES_COMPARE(name, type, mask, of, ...) \
   INLINE mask name(type a, type b) { of(mask, __VA_ARGS__); }
-LANES_COMPARE(f_lt, vf, vi, OF_NARROW, (ni)(a.p[k] < b.p[k]))
-LANES_COMPARE(f_eq, vf, vi, OF_NARROW, (ni)(a.p[k] == b.p[k]))
-LANES_COMPARE(i_lt, vi, vi, OF_NARROW, (ni)(a.p[k] < b.p[k]))
-LANES_COMPARE(i_eq, vi, vi, OF_NARROW, (ni)(a.p[k] == b.p[k]))
-LANES_COMPARE(u_lt, vi, vi, OF_NARROW, (ni)((nu)a.p[k] < (nu)b.p[k]))
-LANES_COMPARE(d_lt_wide, vd, vl, OF_WIDE, (nl)(a.p[k] < b.p[k]))
-LANES_COMPARE(d_eq_wide, vd, vl, OF_WIDE, (nl)(a.p[k] == b.p[k]))
-LANES_COMPARE(l_lt_wide, vl, vl, OF_WIDE, (nl)(a.p[k] < b.p[k]))
-LANES_COMPARE(l_eq_wide, vl, vl, OF_WIDE, (nl)(a.p[k] == b.p[k]))
-LANES_COMPARE(ul_lt_wide, vl, vl, OF_WIDE, (nl)((nul)a.p[k] < (nul)b.p[k]))
+LANES_COMPARE(f_lt, vf, vi, OF_NARROW, (ni)(a.p[reg] < b.p[reg]))
+LANES_COMPARE(f_eq, vf, vi, OF_NARROW, (ni)(a.p[reg] == b.p[reg]))
+LANES_COMPARE(i_lt, vi, vi, OF_NARROW, (ni)(a.p[reg] < b.p[reg]))
+LANES_COMPARE(i_eq, vi, vi, OF_NARROW, (ni)(a.p[reg] == b.p[reg]))
+LANES_COMPARE(u_lt, vi, vi, OF_NARROW, (ni)((nu)a.p[reg] < (nu)b.p[reg]))
+LANES_COMPARE(d_lt_wide, vd, vl, OF_WIDE, (nl)(a.p[reg] < b.p[reg]))
+LANES_COMPARE(d_eq_wide, vd, vl, OF_WIDE, (nl)(a.p[reg] == b.p[reg]))
+LANES_COMPARE(l_lt_wide, vl, vl, OF_WIDE, (nl)(a.p[reg] < b.p[reg]))
+LANES_COMPARE(l_eq_wide, vl, vl, OF_WIDE, (nl)(a.p[reg] == b.p[reg]))
+LANES_COMPARE(ul_lt_wide, vl, vl, OF_WIDE, (nl)((nul)a.p[reg] < (nul)b.p[reg]))
 
 /* Conversions that are exact or leave the low half: `l_extend` puts 0 above, `l_of_i` the sign, so masks stay masks. */
-INLINE vd d_of_f(vf a) { OF_WIDE(vd, __builtin_convertvector(HALF(a.p[k / 2]), nd)); }
-INLINE vd d_of_i(vi a) { OF_WIDE(vd, __builtin_convertvector(HALF(a.p[k / 2]), nd)); }
-INLINE vl l_of_i(vi a) { OF_WIDE(vl, __builtin_convertvector(HALF(a.p[k / 2]), nl)); }
-INLINE vl l_extend(vi a) { OF_WIDE(vl, (nl)__builtin_convertvector((hu)HALF(a.p[k / 2]), nul)); }
-INLINE vi i_of_l(vl a) { OF_NARROW(vi, EVEN_NARROW((ni)a.p[2 * k], (ni)a.p[2 * k + 1])); }
+#if REGISTER > 16 /* by name, since GCC converts to wide registers in pieces */
+INLINE vd d_of_f(vf a) { OF_WIDE(vd, (nd)X86(cvtps_pd)((mhf)HALF(a.p[reg / 2]))); }
+INLINE vd d_of_i(vi a) { OF_WIDE(vd, (nd)X86(cvtepi32_pd)((mhi)HALF(a.p[reg / 2]))); }
+INLINE vl l_of_i(vi a) { OF_WIDE(vl, (nl)X86(cvtepi32_epi64)((mhi)HALF(a.p[reg / 2]))); }
+INLINE vl l_extend(vi a) { OF_WIDE(vl, (nl)X86(cvtepu32_epi64)((mhi)HALF(a.p[reg / 2]))); }
+#else
+INLINE vd d_of_f(vf a) { OF_WIDE(vd, __builtin_convertvector(HALF(a.p[reg / 2]), nd)); }
+INLINE vd d_of_i(vi a) { OF_WIDE(vd, __builtin_convertvector(HALF(a.p[reg / 2]), nd)); }
+INLINE vl l_of_i(vi a) { OF_WIDE(vl, __builtin_convertvector(HALF(a.p[reg / 2]), nl)); }
+INLINE vl l_extend(vi a) { OF_WIDE(vl, (nl)__builtin_convertvector((hu)HALF(a.p[reg / 2]), nul)); }
+#endif
+INLINE vi i_of_l(vl a) { OF_NARROW(vi, EVEN_NARROW((ni)a.p[2 * reg], (ni)a.p[2 * reg + 1])); }
 
 /* Conversions that round, once, to nearest even. */
 INLINE vf f_of_d(vd a) {
-  OF_NARROW(vf, JOINED(__builtin_convertvector(a.p[2 * k], hf), __builtin_convertvector(a.p[2 * k + 1], hf)));
+  OF_NARROW(vf, JOINED(__builtin_convertvector(a.p[2 * reg], hf), __builtin_convertvector(a.p[2 * reg + 1], hf)));
 }
-INLINE vf f_of_i(vi a) { OF_NARROW(vf, __builtin_convertvector(a.p[k], nf)); }
+INLINE vf f_of_i(vi a) { OF_NARROW(vf, __builtin_convertvector(a.p[reg], nf)); }
 #if defined(__AVX512DQ__)
-INLINE vd d_of_l(vl a) { OF_WIDE(vd, __builtin_convertvector(a.p[k], nd)); }
+INLINE vd d_of_l(vl a) { OF_WIDE(vd, __builtin_convertvector(a.p[reg], nd)); }
 INLINE vf f_of_l(vl a) {
-  OF_NARROW(vf, JOINED(__builtin_convertvector(a.p[2 * k], hf), __builtin_convertvector(a.p[2 * k + 1], hf)));
+  OF_NARROW(vf, JOINED(__builtin_convertvector(a.p[2 * reg], hf), __builtin_convertvector(a.p[2 * reg + 1], hf)));
 }
 #else
 /* Both halves as binary64 that are exact; their sum is rounded. */
@@ -123,7 +130,7 @@ INLINE nd n_of_l(nl a) {
   nl low = (a & 0xffffffff) | 0x433ll << 52, high = (nl)((nul)a >> 32 ^ 0x80000000u) | 0x453ll << 52;
   return ((nd)high - 0x1.00000801p84) + (nd)low;
 }
-INLINE vd d_of_l(vl a) { OF_WIDE(vd, n_of_l(a.p[k])); }
+INLINE vd d_of_l(vl a) { OF_WIDE(vd, n_of_l(a.p[reg])); }
 /* What binary64 cannot hold is made odd first, far below the last place of a binary32, so that only the second
  * conversion rounds. */
 INLINE nl n_odd(nl a) {
@@ -133,7 +140,7 @@ INLINE nl n_odd(nl a) {
 }
 INLINE vf f_of_l(vl a) {
   vl odd;
-  EACH_WIDE(odd.p[k] = n_odd(a.p[k]))
+  EACH_WIDE(odd.p[reg] = n_odd(a.p[reg]))
   return f_of_d(d_of_l(odd));
 }
 #endif
@@ -148,7 +155,7 @@ INLINE nl n_to_l(nd a) {
   nl fits = (nl)((whole ^ sign) - sign) & ~high & ~low;
   return (fits | (high & INT64_MAX) | (low & INT64_MIN)) & same;
 }
-INLINE vl d_to_l(vd a) { OF_WIDE(vl, n_to_l(a.p[k])); }
+INLINE vl d_to_l(vd a) { OF_WIDE(vl, n_to_l(a.p[reg])); }
 INLINE vl f_to_l(vf a) { return d_to_l(d_of_f(a)); }
 
 /* Masks of 32-bit lanes from tests of 64-bit ones. */
@@ -167,10 +174,10 @@ INLINE nd n_select_wide(nl mask, nd a, nd b) { return (nd)CHOSEN(pd, (md)mask, (
 INLINE nf n_select(ni mask, nf a, nf b) { return (nf)((mask & (ni)a) | (~mask & (ni)b)); }
 INLINE nd n_select_wide(nl mask, nd a, nd b) { return (nd)((mask & (nl)a) | (~mask & (nl)b)); }
 #endif
-INLINE vf f_select(vi mask, vf a, vf b) { OF_NARROW(vf, n_select(mask.p[k], a.p[k], b.p[k])); }
-INLINE vi i_select(vi mask, vi a, vi b) { OF_NARROW(vi, (ni)n_select(mask.p[k], (nf)a.p[k], (nf)b.p[k])); }
-INLINE vd d_select(vl mask, vd a, vd b) { OF_WIDE(vd, n_select_wide(mask.p[k], a.p[k], b.p[k])); }
-INLINE vl l_select(vl mask, vl a, vl b) { OF_WIDE(vl, (nl)n_select_wide(mask.p[k], (nd)a.p[k], (nd)b.p[k])); }
+INLINE vf f_select(vi mask, vf a, vf b) { OF_NARROW(vf, n_select(mask.p[reg], a.p[reg], b.p[reg])); }
+INLINE vi i_select(vi mask, vi a, vi b) { OF_NARROW(vi, (ni)n_select(mask.p[reg], (nf)a.p[reg], (nf)b.p[reg])); }
+INLINE vd d_select(vl mask, vd a, vd b) { OF_WIDE(vd, n_select_wide(mask.p[reg], a.p[reg], b.p[reg])); }
+INLINE vl l_select(vl mask, vl a, vl b) { OF_WIDE(vl, (nl)n_select_wide(mask.p[reg], (nd)a.p[reg], (nd)b.p[reg])); }
 
 /* NaN is one word in memory. */
 #if defined(__AVX512F__)
@@ -181,9 +188,9 @@ INLINE nf n_canonical(nf v) {
 #else
 INLINE nf n_canonical(nf v) { return n_select((ni)(v == v), v, (nf)((ni){0} + 0x7fc00000)); }
 #endif
-INLINE vf f_canonical(vf v) { OF_NARROW(vf, n_canonical(v.p[k])); }
+INLINE vf f_canonical(vf v) { OF_NARROW(vf, n_canonical(v.p[reg])); }
 INLINE vd d_canonical(vd v) {
-  OF_WIDE(vd, n_select_wide((nl)(v.p[k] == v.p[k]), v.p[k], (nd)((nl){0} + 0x7ff8000000000000ll)));
+  OF_WIDE(vd, n_select_wide((nl)(v.p[reg] == v.p[reg]), v.p[reg], (nd)((nl){0} + 0x7ff8000000000000ll)));
 }
 INLINE float canonical1(float v) { return v != v ? __builtin_nanf("") : v; }
 
@@ -214,7 +221,7 @@ INLINE nf n_fma(nf a, nf b, nf c) {
 }
 #endif
 #if defined(__FMA__) || defined(__aarch64__)
-INLINE vf f_fma(vf a, vf b, vf c) { OF_NARROW(vf, n_fma(a.p[k], b.p[k], c.p[k])); }
+INLINE vf f_fma(vf a, vf b, vf c) { OF_NARROW(vf, n_fma(a.p[reg], b.p[reg], c.p[reg])); }
 #else
 /* In fma.c, and not inline, since some programs have dozens. */
 vf f_fma(vf a, vf b, vf c);
@@ -222,30 +229,30 @@ vf f_fma(vf a, vf b, vf c);
 
 /* `a < b ? a : b` and `a > b ? a : b`: the second of equal ones, and where either is NaN. */
 #if defined(__x86_64__)
-INLINE vf f_sqrt(vf a) { OF_NARROW(vf, (nf)X86(sqrt_ps)((mf)a.p[k])); }
-INLINE vd d_sqrt(vd a) { OF_WIDE(vd, (nd)X86(sqrt_pd)((md)a.p[k])); }
-INLINE vf f_smaller(vf a, vf b) { OF_NARROW(vf, (nf)X86(min_ps)((mf)a.p[k], (mf)b.p[k])); }
-INLINE vf f_larger(vf a, vf b) { OF_NARROW(vf, (nf)X86(max_ps)((mf)a.p[k], (mf)b.p[k])); }
+INLINE vf f_sqrt(vf a) { OF_NARROW(vf, (nf)X86(sqrt_ps)((mf)a.p[reg])); }
+INLINE vd d_sqrt(vd a) { OF_WIDE(vd, (nd)X86(sqrt_pd)((md)a.p[reg])); }
+INLINE vf f_smaller(vf a, vf b) { OF_NARROW(vf, (nf)X86(min_ps)((mf)a.p[reg], (mf)b.p[reg])); }
+INLINE vf f_larger(vf a, vf b) { OF_NARROW(vf, (nf)X86(max_ps)((mf)a.p[reg], (mf)b.p[reg])); }
 #else
-INLINE vf f_sqrt(vf a) { OF_NARROW(vf, (nf)vsqrtq_f32((float32x4_t)a.p[k])); }
-INLINE vd d_sqrt(vd a) { OF_WIDE(vd, (nd)vsqrtq_f64((float64x2_t)a.p[k])); }
+INLINE vf f_sqrt(vf a) { OF_NARROW(vf, (nf)vsqrtq_f32((float32x4_t)a.p[reg])); }
+INLINE vd d_sqrt(vd a) { OF_WIDE(vd, (nd)vsqrtq_f64((float64x2_t)a.p[reg])); }
 INLINE vf f_smaller(vf a, vf b) { return f_select(f_lt(a, b), a, b); }
 INLINE vf f_larger(vf a, vf b) { return f_select(f_lt(b, a), a, b); }
 #endif
 
 /* The even and the odd lanes, in both halves of the result: the two sides of a step of the tree. */
-INLINE vf f_even(vf v) { OF_NARROW(vf, EVEN_NARROW(v.p[2 * k % NARROW], v.p[(2 * k + 1) % NARROW])); }
-INLINE vf f_odd(vf v) { OF_NARROW(vf, ODD_NARROW(v.p[2 * k % NARROW], v.p[(2 * k + 1) % NARROW])); }
-INLINE vd d_even(vd v) { OF_WIDE(vd, EVEN_WIDE(v.p[2 * k % WIDE], v.p[(2 * k + 1) % WIDE])); }
-INLINE vd d_odd(vd v) { OF_WIDE(vd, ODD_WIDE(v.p[2 * k % WIDE], v.p[(2 * k + 1) % WIDE])); }
-INLINE vl l_even(vl v) { OF_WIDE(vl, EVEN_WIDE(v.p[2 * k % WIDE], v.p[(2 * k + 1) % WIDE])); }
-INLINE vl l_odd(vl v) { OF_WIDE(vl, ODD_WIDE(v.p[2 * k % WIDE], v.p[(2 * k + 1) % WIDE])); }
+INLINE vf f_even(vf v) { OF_NARROW(vf, EVEN_NARROW(v.p[2 * reg % NARROW], v.p[(2 * reg + 1) % NARROW])); }
+INLINE vf f_odd(vf v) { OF_NARROW(vf, ODD_NARROW(v.p[2 * reg % NARROW], v.p[(2 * reg + 1) % NARROW])); }
+INLINE vd d_even(vd v) { OF_WIDE(vd, EVEN_WIDE(v.p[2 * reg % WIDE], v.p[(2 * reg + 1) % WIDE])); }
+INLINE vd d_odd(vd v) { OF_WIDE(vd, ODD_WIDE(v.p[2 * reg % WIDE], v.p[(2 * reg + 1) % WIDE])); }
+INLINE vl l_even(vl v) { OF_WIDE(vl, EVEN_WIDE(v.p[2 * reg % WIDE], v.p[(2 * reg + 1) % WIDE])); }
+INLINE vl l_odd(vl v) { OF_WIDE(vl, ODD_WIDE(v.p[2 * reg % WIDE], v.p[(2 * reg + 1) % WIDE])); }
 
 /* The even and the odd lanes of two vectors, those of a first. */
 #define LANES_OF_BOTH(name, join)                                                                     \
   INLINE vf name(vf a, vf b) {                                                                        \
-    OF_NARROW(vf, join(2 * k < NARROW ? a.p[2 * k % NARROW] : b.p[2 * k % NARROW],                     \
-                       2 * k + 1 < NARROW ? a.p[(2 * k + 1) % NARROW] : b.p[(2 * k + 1) % NARROW])); \
+    OF_NARROW(vf, join(2 * reg < NARROW ? a.p[2 * reg % NARROW] : b.p[2 * reg % NARROW],                     \
+                       2 * reg + 1 < NARROW ? a.p[(2 * reg + 1) % NARROW] : b.p[(2 * reg + 1) % NARROW])); \
   }
 LANES_OF_BOTH(f_even_of, EVEN_NARROW)
 LANES_OF_BOTH(f_odd_of, ODD_NARROW)

@@ -109,3 +109,14 @@ def test_infinity_spreads_to_what_is_made_of_it_only() -> None:
 def test_binary64_is_refused() -> None:
     with registry.reproducible(), pytest.raises(NotReproducible, match="float64"):
         interpolate(torch.ones(1, 1, 4, dtype=torch.float64), size=3, mode="linear")
+
+
+def test_a_nan_is_the_one_nan_in_every_layout() -> None:
+    x = torch.linspace(-1, 1, 240).reshape(1, 3, 4, 20)
+    x[0, :, 1, 3], x[0, :, 1, 4] = float("inf"), -float("inf")
+    with registry.reproducible():
+        for each in (x, x.contiguous(memory_format=torch.channels_last)):
+            made = interpolate(each, size=(8, 41), mode="bilinear").contiguous()
+            words = made.view(torch.int32)[made.isnan()]
+            assert words.numel() > 0
+            assert set(words.tolist()) == {0x7FC00000}
