@@ -15,6 +15,7 @@ from pathlib import Path
 TORCH = "2.9.1"
 ZIGLANG = "0.15.1"
 NEEDS = ("numpy", "sympy", "networkx", "jinja2", "fsspec", "filelock", "typing_extensions")
+TESTS = ("pytest", "pluggy", "iniconfig", "packaging", "pygments")
 PLATFORMS = ("manylinux_2_28_aarch64", "manylinux2014_aarch64", "manylinux_2_17_aarch64")
 EMULATOR = "qemu-user-static"
 SYSTEM = ("python3", "python3-minimal", "libgomp1", "libstdc++6", "libgcc-s1", "libc6", "zlib1g")
@@ -75,7 +76,7 @@ def install(folder: Path, minor: str) -> None:
     line += [*platforms, "--no-deps"]
     # The MKL-free aarch64 wheel of torch needs no GPU package; its dependencies are named here.
     subprocess.run([*line, f"torch=={TORCH}"], check=True)
-    subprocess.run([*line, *NEEDS, "mpmath", "markupsafe"], check=True)
+    subprocess.run([*line, *NEEDS, "mpmath", "markupsafe", *TESTS], check=True)
 
 
 def unpack(archives: list[Path], root: Path) -> None:

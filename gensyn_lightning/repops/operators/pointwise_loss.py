@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from gensyn_lightning.repops.coverage import covers
+from gensyn_lightning.repops.coverage import composed, covers
 from gensyn_lightning.repops.operators.pointwise import (
     Parameter,
     Programs,
@@ -40,6 +41,26 @@ def smooth_l1_loss(
 def huber_loss(plan: Plan, self: Operand, target: Operand, reduction: int, delta: Scalar) -> None:
     """Return half the square of self - target, straight on beyond delta."""
     _reduced(plan, pointwise_loss.huber_error, [self, target], reduction, [delta])
+
+
+@composed("kl_div")
+def kl_div(
+    self: Tensor, target: Tensor, reduction: int = MEAN, *, log_target: bool = False
+) -> Tensor:
+    """Return target (log target - self), of a target or its logarithm.
+
+    A target's gradient is a sum in the order in which its uses were recorded, and torch's own C++
+    leaves to a compiler which of two operands comes first.
+    """
+    if log_target:
+        difference = target - self
+        each = target.exp() * difference
+    else:
+        product = target * self
+        each = torch.xlogy(target, target) - product
+    if reduction == NONE:
+        return each
+    return each.mean() if reduction == MEAN else each.sum()
 
 
 def _shares(values: list[Any]) -> list[Any]:

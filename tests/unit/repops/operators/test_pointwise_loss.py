@@ -1,4 +1,4 @@
-"""Binary cross entropy takes shares only."""
+"""Losses element by element: what shares are, and in which order gradients add up."""
 
 import math
 
@@ -44,3 +44,16 @@ def test_shares_and_nothing_at_all_have_a_loss_and_gradients() -> None:
         assert F.binary_cross_entropy(torch.empty(0), torch.empty(0)).isnan()
     torch.testing.assert_close(found.double(), wanted, rtol=1e-6, atol=1e-7)
     torch.testing.assert_close(ours, gradient, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("log_target", [False, True])
+def test_a_target_used_twice_gets_its_gradient_in_one_order(log_target: bool) -> None:
+    x, weight = torch.linspace(-3, 2, 60), torch.linspace(-1, 2, 60)
+    target, *uses = (torch.linspace(0.05, 0.95, 60).requires_grad_() for _ in range(4))
+    with reproducible():
+        made = F.kl_div(x, target, reduction="none", log_target=log_target)
+        one, two, three = uses
+        apart = one.exp() * (two - x) if log_target else torch.xlogy(one, two) - three * x
+        parts = torch.autograd.grad(apart, uses[: 2 if log_target else 3], weight)
+        [gradient] = torch.autograd.grad(made, target, weight)
+    assert torch.equal(gradient, sum(parts[1:], parts[0]))
