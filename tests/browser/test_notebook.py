@@ -93,7 +93,6 @@ def _read_cold(work: Path, settings: Path, home: Path, name: str) -> None:
     assert "widgets" not in saved.metadata
     with lab(work, settings, home) as server, page(server.address) as seen:
         seen.open(server, "digits.ipynb")
-        seen.shot(f"3-{name}")
         report(seen).first.wait_for()
         pictures = seen.page.locator(".jp-OutputArea-output img")
         assert pictures.count() >= 2
@@ -101,6 +100,7 @@ def _read_cold(work: Path, settings: Path, home: Path, name: str) -> None:
         assert all(width > 0 for width in widths)
         assert seen.page.get_by_text("Error displaying widget").count() == 0
         seen.kernel_ready()  # told to stop while a kernel starts, JupyterLab waits for ever
+        seen.shot(f"3-{name}")
         quiet(seen)
 
 
