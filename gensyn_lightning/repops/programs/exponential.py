@@ -196,7 +196,7 @@ def log10(x: Word) -> Word:
 
 @program("f")
 def log1p(x: Word) -> Word:
-    """Return the logarithm of 1 + x: at most 0.92 units off; below -1 NaN."""
+    """Return the logarithm of 1 + x: at most 1.27 units off; below -1 NaN."""
     value = where(x > -1.0, log1p_inside(x), where(equal(x, -1.0), floating(-math.inf), math.nan))
     return where(
         absolute(x) < math.inf, where(equal(x, 0.0), x, value), where(x < 0.0, math.nan, x)

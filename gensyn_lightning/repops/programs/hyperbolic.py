@@ -37,7 +37,7 @@ def tanh(x: Word) -> Word:
 
 @program("f")
 def sigmoid(x: Word) -> Word:
-    """Return 1 / (1 + e**-x): at most 2.4 units off, subnormal results too."""
+    """Return 1 / (1 + e**-x): at most 2.41 units off, subnormal results too."""
     shrunk = exp_below(-absolute(x))
     value: Word = where(x < 0.0, shrunk, 1.0) / (shrunk + 1.0)
     return value
