@@ -14,7 +14,7 @@ from gensyn_lightning.launcher import Options
 from gensyn_lightning.launcher.display import Display
 from gensyn_lightning.launcher.outcome import Outcome
 from gensyn_lightning.network import Home, jobs
-from gensyn_lightning.protocol.job import JobId
+from gensyn_lightning.protocol.job import JobId, display_id
 from gensyn_lightning.strategy import GensynStrategy
 from kernel_ext.job import Job, cancel
 from kernel_ext.live import LiveView
@@ -126,20 +126,16 @@ class Sent:
         return self.outcomes[-1] if len(self.outcomes) > since else None
 
     def job(self, name: str | None) -> Job:
-        """Return a job of this notebook, None for the last one; raise `ConfigError` for others.
-
-        `name` may be the beginning of one, as everywhere.
-        """
+        """Return a job of this notebook, None for the last one; raise `ConfigError` for others."""
         if name is None and self.jobs:
             return next(reversed(self.jobs.values()))
-        start = f"job-{(name or '').removeprefix('job-')}"
-        found = [each for full, each in self.jobs.items() if name and full.startswith(start)]
-        if len(found) != 1:
+        found = self.jobs.get(display_id(find(name))) if name else None
+        if found is None:
             said = f"{name} was not sent by this notebook" if name else "no job was left to go on"
             raise ConfigError(
                 said, hint=f"%gensyn_train TARGET --attach {name or 'JOB'} brings back a model"
             )
-        return found[0]
+        return found
 
 
 def _show_report(outcome: Outcome, view: LiveView | None) -> None:

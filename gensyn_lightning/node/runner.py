@@ -57,8 +57,8 @@ class Runner:
         """Run one segment in `scratch`, an existing empty folder, and return its result.
 
         Raise the runner's own error if it has one, `SandboxError` if it dies or takes longer than
-        `timeout_s`, and `LeaseLost` once `stop` is set. Whatever happens, nothing of the runner
-        is alive afterwards.
+        `timeout_s`, and `LeaseLost` once `stop` is set. When the runner has come to an end of its
+        own, nothing of it is alive afterwards; otherwise it is being killed.
         """
         order = Order("segment", write_request(request), scratch, self.nice, self.again)
         return read_result(self.perform(order, on_progress, timeout_s, stop))

@@ -12,6 +12,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from pytorch_lightning import LightningModule, Trainer
 
+from gensyn_lightning.network import Home, jobs
+from gensyn_lightning.protocol.digest import parse_digest
+from gensyn_lightning.protocol.job import JobId, display_id
 from gensyn_lightning.report import form
 from kernel_ext.magics import GensynMagics
 from kernel_ext.sent import Sent
@@ -31,7 +34,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Interacti
     InteractiveShell.clear_instance()
 
 
-JOBS = ("job-00000000aaaaaaaa", "job-0123456789abcdef")
+JOBS = [JobId(parse_digest(each * 4)) for each in ("00000000aaaaaaaa", "0123456789abcdef")]
 ALL = {"gensyn_train", "gensyn_status", "gensyn_wait", "gensyn_stop", "gensyn_report"}
 
 
@@ -77,7 +80,7 @@ def test_help_names_every_flag(shell: InteractiveShell) -> None:
         ("%gensyn_report", "nothing was trained in this notebook"),
         ("%gensyn_train model --detach --attach job-1", "--detach leaves a job"),
         ("%gensyn_wait", "no job was left to go on"),
-        ("%gensyn_wait job-00000000", "job-00000000 was not sent by this notebook"),
+        ("%gensyn_wait job-00000000", "no job job-00000000 was submitted"),
         ("%gensyn_stop job-00000000", "no job job-00000000 was submitted"),
         ("%gensyn_report job-", "'job-' is no job"),
         ("%gensyn_status job-00000000", "no job job-00000000 was submitted"),
@@ -143,10 +146,23 @@ def magics_of(shell: InteractiveShell) -> GensynMagics:
 
 
 @pytest.mark.parametrize("name", ["job-0123456789abcdef", "job-0123", "0123", ""])
-def test_a_job_is_named_by_how_its_name_begins(shell: InteractiveShell, name: str) -> None:
-    jobs = {each: SimpleNamespace(wait=lambda _, each=each: each) for each in JOBS}
-    magics_of(shell).sent.jobs.update(jobs)  # type: ignore[arg-type]
+def test_a_job_is_named_by_how_its_name_begins(
+    shell: InteractiveShell, tmp_path: Path, name: str
+) -> None:
+    home = Home(tmp_path / "home").make()
+    for each in JOBS:
+        jobs.remember(home, each)
+        job: Any = SimpleNamespace(wait=lambda _, each=each: each)
+        magics_of(shell).sent.jobs[display_id(each)] = job
     assert shell.run_line_magic("gensyn_wait", name) == JOBS[-1]
+
+
+def test_a_job_that_was_sent_elsewhere_can_be_attached(
+    shell: InteractiveShell, tmp_path: Path
+) -> None:
+    jobs.remember(Home(tmp_path / "home").make(), JOBS[0])
+    with pytest.raises(Told, match=r"was not sent by this notebook.*--attach"):
+        shell.run_line_magic("gensyn_wait", display_id(JOBS[0]))
 
 
 def test_a_flag_that_is_zero_is_said(
