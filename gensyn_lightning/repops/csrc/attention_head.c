@@ -46,9 +46,9 @@ void attention_products(const attention *a, const row_block *block, const packed
 
 void attention_go_on(float *c, int64_t cols, const float *a, int64_t a_step, const float *b, int64_t terms) {
   for (int64_t j = 0; j < cols; j += WIDTH) {
-    wide acc = w_load(c + j);
-    for (int64_t k = 0; k < terms; k++) acc = w_fma(w_all(a[k * a_step]), w_load(b + k * TILE_COLS + j), acc);
-    w_store(c + j, w_canonical(acc));
+    nf acc = n_load(c + j);
+    for (int64_t k = 0; k < terms; k++) acc = n_fma(n_all(a[k * a_step]), n_load(b + k * TILE_COLS + j), acc);
+    n_store(c + j, n_canonical(acc));
   }
 }
 
@@ -65,7 +65,7 @@ static void own_keys(const attention *a, int64_t row, int64_t rows, const float 
 static void add_rows(float *to, int64_t to_row, const float *from, int64_t rows, int64_t cols) {
   for (int64_t i = 0; i < rows; i++)
     for (int64_t j = 0; j < cols; j += WIDTH)
-      w_store(to + i * to_row + j, w_canonical(w_load(to + i * to_row + j) + w_load(from + i * tiled(cols) + j)));
+      n_store(to + i * to_row + j, n_canonical(n_load(to + i * to_row + j) + n_load(from + i * tiled(cols) + j)));
 }
 
 static void add_zero(float *to, int64_t to_row, int64_t rows, int64_t cols) {

@@ -75,48 +75,6 @@ int conv_lanes_product(const image *out, const image *x, const image *w, const i
                        int transposed);
 int conv_lanes_weight_grad(const image *dw, const image *dy, const image *x, const geometry *g);
 
-/* A register's worth of lanes: tiles are counted in these. */
-typedef nf part;
-enum { PART = sizeof(part) / sizeof(float), PARTS = LANES / PART };
-
-INLINE part part_load(const float *p) { part v; memcpy(&v, p, sizeof v); return v; }
-INLINE void part_store(float *p, part v) { memcpy(p, &v, sizeof v); }
-INLINE part part_all(float s) { return s - (part){0}; }
-INLINE part part_add(part a, part b) { return a + b; }
-INLINE part part_fma(part a, part b, part c) { return n_fma(a, b, c); }
-
-/* The first n lanes; the others read as 0 and are not written. */
-INLINE part part_load_some(const float *p, int64_t n) {
-  if (n >= PART) return part_load(p);
-#if defined(__AVX512F__)
-  return (part)_mm512_maskz_loadu_ps((__mmask16)((1u << MAX(n, 0)) - 1), p);
-#elif defined(__AVX2__)
-  return (part)_mm256_maskload_ps(p, (__m256i)((ni)COUNT_NARROW < (int32_t)n));
-#else
-  float some[PART] = {0};
-  for (int64_t i = 0; i < n; i++) some[i] = p[i];
-  return part_load(some);
-#endif
-}
-
-INLINE void part_store_some(float *p, part v, int64_t n) {
-  if (n >= PART) {
-    part_store(p, v);
-    return;
-  }
-#if defined(__AVX512F__)
-  _mm512_mask_storeu_ps(p, (__mmask16)((1u << MAX(n, 0)) - 1), (__m512)v);
-#elif defined(__AVX2__)
-  _mm256_maskstore_ps(p, (__m256i)((ni)COUNT_NARROW < (int32_t)n), (__m256)v);
-#else
-  float some[PART];
-  part_store(some, v);
-  for (int64_t i = 0; i < n; i++) p[i] = some[i];
-#endif
-}
-
-INLINE part part_canonical(part v) { return n_canonical(v); }
-
 /* The number of vectors that n channels of one group are computed in. */
 static inline int64_t lanes_for(int64_t channels) {
   return channels <= LANES ? LANES : LANES * TILE_VECTORS;

@@ -65,24 +65,24 @@ size_t conv_lay_out_bytes(const window *box, const spread *s, int64_t js) {
 INLINE void lanes_chain(int rows, const float *x, int64_t step, const term *terms, int64_t count, const float *w,
                         float *out, int64_t out_step) {
   for (int64_t k = 0; k < count; k += CHUNK) {
-    part sum[8];
+    nf sum[8];
 #pragma GCC unroll 8
-    for (int r = 0; r < rows; r++) sum[r] = (part){0};
+    for (int r = 0; r < rows; r++) sum[r] = (nf){0};
     for (int64_t i = k; i < MIN(count, k + CHUNK); i++) {
-      part b = part_load(w + terms[i].weight);
+      nf b = n_load(w + terms[i].weight);
 #pragma GCC unroll 8
-      for (int r = 0; r < rows; r++) sum[r] = part_fma(part_load(x + terms[i].source + r * step), b, sum[r]);
+      for (int r = 0; r < rows; r++) sum[r] = n_fma(n_load(x + terms[i].source + r * step), b, sum[r]);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
-      part_store(out + r * out_step, k ? part_add(part_load(out + r * out_step), sum[r]) : sum[r]);
+      n_store(out + r * out_step, k ? n_load(out + r * out_step) + sum[r] : sum[r]);
   }
 }
 
 /* `width` positions, `step` apart in the source and `out_step` apart in the output, a register of lanes at a time. */
 static void lanes_row(const float *x, int64_t step, const term *terms, int64_t count, const float *w, float *out,
                       int64_t out_step, int64_t width) {
-  for (int64_t j = 0; j < LANES; j += PART, x += PART, w += PART, out += PART) {
+  for (int64_t j = 0; j < LANES; j += NARROW_LANES, x += NARROW_LANES, w += NARROW_LANES, out += NARROW_LANES) {
     int64_t i = 0;
     for (; i + 8 <= width; i += 8) lanes_chain(8, x + i * step, step, terms, count, w, out + i * out_step, out_step);
     for (; i + 4 <= width; i += 4) lanes_chain(4, x + i * step, step, terms, count, w, out + i * out_step, out_step);

@@ -23,17 +23,17 @@ typedef struct {
 } kernel_sum;
 
 INLINE void taps_chain(int taps, kernel_sum *k, const float *x, int64_t step, const float *dy, int64_t count) {
-  for (int64_t j = 0; j < LANES; j += PART) {
-    part sum[TAPS_MAX];
+  for (int64_t j = 0; j < LANES; j += NARROW_LANES) {
+    nf sum[TAPS_MAX];
 #pragma GCC unroll 12
-    for (int t = 0; t < taps; t++) sum[t] = part_load(k->part[t] + j);
+    for (int t = 0; t < taps; t++) sum[t] = n_load(k->part[t] + j);
     for (int64_t i = 0; i < count; i++) {
-      part b = part_load(dy + i * LANES + j);
+      nf b = n_load(dy + i * LANES + j);
 #pragma GCC unroll 12
-      for (int t = 0; t < taps; t++) sum[t] = part_fma(part_load(x + i * step + k->offset[t] + j), b, sum[t]);
+      for (int t = 0; t < taps; t++) sum[t] = n_fma(n_load(x + i * step + k->offset[t] + j), b, sum[t]);
     }
 #pragma GCC unroll 12
-    for (int t = 0; t < taps; t++) part_store(k->part[t] + j, sum[t]);
+    for (int t = 0; t < taps; t++) n_store(k->part[t] + j, sum[t]);
   }
 }
 

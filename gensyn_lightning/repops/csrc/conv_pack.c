@@ -105,12 +105,12 @@ static void turn_edge(float *to, int64_t to_pitch, const float *from, int64_t fr
                       int64_t cols) {
   float in[SQUARE][SQUARE] = {{0}}, out[SQUARE][SQUARE];
   for (int64_t c = 0; c < cols; c++)
-    for (int64_t r = 0; r < rows; r += PART)
-      part_store_some(&in[c][r], part_load_some(from + c * from_pitch + r, rows - r), SQUARE - r);
+    for (int64_t r = 0; r < rows; r += NARROW_LANES)
+      n_store_some(&in[c][r], n_load_some(from + c * from_pitch + r, rows - r), SQUARE - r);
   turn_square(out[0], SQUARE, in[0], SQUARE);
   for (int64_t r = 0; r < rows; r++)
-    for (int64_t c = 0; c < cols; c += PART)
-      part_store_some(to + r * to_pitch + c, part_load_some(&out[r][c], SQUARE - c), cols - c);
+    for (int64_t c = 0; c < cols; c += NARROW_LANES)
+      n_store_some(to + r * to_pitch + c, n_load_some(&out[r][c], SQUARE - c), cols - c);
 }
 
 /* How far ahead to fetch the rows: too many for the processor to follow by itself. */
@@ -132,7 +132,7 @@ static void transpose_all(float *to, int64_t to_pitch, const float *from, int64_
 }
 
 INLINE void copy_row(float *to, const float *from, int64_t n) {
-  for (int64_t i = 0; i < n; i += PART) part_store_some(to + i, part_load_some(from + i, n - i), n - i);
+  for (int64_t i = 0; i < n; i += NARROW_LANES) n_store_some(to + i, n_load_some(from + i, n - i), n - i);
 }
 
 /* to[r * pitch + c] = from[r][c]. */
@@ -162,9 +162,9 @@ void conv_write(patch to, float *from, int64_t pitch, int64_t rows, int64_t cols
     return;
   }
   for (int64_t r = 0; r < rows; r++)
-    for (int64_t c = 0; c < cols; c += PART) {
+    for (int64_t c = 0; c < cols; c += NARROW_LANES) {
       float *at = from + r * pitch + c;
-      part_store_some(at, part_canonical(part_load_some(at, cols - c)), cols - c);
+      n_store_some(at, n_canonical(n_load_some(at, cols - c)), cols - c);
     }
   if (to.col == 1) {
     for (int64_t r = 0; r < rows; r++) copy_row(wide + r * to.row, from + r * pitch, cols);

@@ -6,7 +6,7 @@
  */
 #include "conv_product.h"
 
-enum { BAND_POSITIONS = 1024, PLANAR_PARTS = TILE_VECTORS * PARTS, STRIP = TILE_VECTORS };
+enum { BAND_POSITIONS = 1024, PLANAR_PARTS = TILE_VECTORS * NARROW, STRIP = TILE_VECTORS };
 
 /* Units are bands of rows of one image. */
 void conv_planar_divide(product *p, int64_t images) {
@@ -25,40 +25,40 @@ typedef struct {
 } band;
 
 INLINE void sums(int channels, int parts, const product *p, const float *x, const float *w,
-                 part (*sum)[PLANAR_PARTS]) {
+                 nf (*sum)[PLANAR_PARTS]) {
   for (int64_t k = 0; k < p->terms; k += CHUNK) {
-    part made[PLANAR_ROWS][PLANAR_PARTS];
+    nf made[PLANAR_ROWS][PLANAR_PARTS];
 #pragma GCC unroll 8
     for (int r = 0; r < channels; r++)
 #pragma GCC unroll 4
-      for (int j = 0; j < parts; j++) made[r][j] = (part){0};
+      for (int j = 0; j < parts; j++) made[r][j] = (nf){0};
     for (int64_t i = k; i < MIN(p->terms, k + CHUNK); i++) {
-      part a[PLANAR_PARTS];
+      nf a[PLANAR_PARTS];
 #pragma GCC unroll 4
-      for (int j = 0; j < parts; j++) a[j] = part_load(x + p->offset[i] + PART * j);
+      for (int j = 0; j < parts; j++) a[j] = n_load(x + p->offset[i] + NARROW_LANES * j);
 #pragma GCC unroll 8
       for (int r = 0; r < channels; r++) {
-        part b = part_all(w[i * p->lanes + r]);
+        nf b = n_all(w[i * p->lanes + r]);
 #pragma GCC unroll 4
-        for (int j = 0; j < parts; j++) made[r][j] = part_fma(a[j], b, made[r][j]);
+        for (int j = 0; j < parts; j++) made[r][j] = n_fma(a[j], b, made[r][j]);
       }
     }
 #pragma GCC unroll 8
     for (int r = 0; r < channels; r++)
 #pragma GCC unroll 4
-      for (int j = 0; j < parts; j++) sum[r][j] = k ? part_add(sum[r][j], made[r][j]) : made[r][j];
+      for (int j = 0; j < parts; j++) sum[r][j] = k ? sum[r][j] + made[r][j] : made[r][j];
   }
 }
 
 INLINE void piece(int channels, int parts, const band *b, const float *x, float *out, int64_t width) {
-  part sum[PLANAR_ROWS][PLANAR_PARTS] = {0};
+  nf sum[PLANAR_ROWS][PLANAR_PARTS] = {0};
   sums(channels, parts, b->p, x, b->w, sum);
 #pragma GCC unroll 8
   for (int r = 0; r < channels; r++)
 #pragma GCC unroll 4
     for (int j = 0; j < parts; j++) {
-      part v = b->bias ? part_add(sum[r][j], part_all(b->bias[r])) : sum[r][j];
-      part_store_some(out + r * b->p->out.stride[1] + PART * j, part_canonical(v), width - PART * j);
+      nf v = b->bias ? sum[r][j] + n_all(b->bias[r]) : sum[r][j];
+      n_store_some(out + r * b->p->out.stride[1] + NARROW_LANES * j, n_canonical(v), width - NARROW_LANES * j);
     }
 }
 
@@ -70,7 +70,7 @@ INLINE void run_band(int channels, const band *b) {
     int64_t i = 0;
     for (; width - i > LANES * (TILE_VECTORS - 1); i += LANES * TILE_VECTORS)
       piece(channels, PLANAR_PARTS, b, x + i, out + i, width - i);
-    if (i < width) piece(channels, PARTS, b, x + i, out + i, width - i);
+    if (i < width) piece(channels, NARROW, b, x + i, out + i, width - i);
   }
 }
 
@@ -90,30 +90,30 @@ INLINE void three_by_three(const band *b, int parts, int64_t column) {
   const int64_t *o = p->offset, down = o[3] - o[0], way = down == p->step[1] ? 1 : -1;
   int64_t first = way > 0 ? 0 : b->rows - 1, left = p->out.size[4] - column;
   const float *x = b->x + first * p->step[1] + column;
-  part w[9], sum[3][STRIP] = {{{0}}};
-  for (int k = 0; k < 9; k++) w[k] = part_all(b->w[k * p->lanes]);
+  nf w[9], sum[3][STRIP] = {{{0}}};
+  for (int k = 0; k < 9; k++) w[k] = n_all(b->w[k * p->lanes]);
   for (int64_t r = 0; r < b->rows + 2; r++, x += down) {
     float *out = b->out + (first + way * (r - 2)) * p->out.stride[3] + column;
 #pragma GCC unroll 2
     for (int j = 0; j < parts; j++) {
-      sum[2][j] = sum[1][j], sum[1][j] = sum[0][j], sum[0][j] = (part){0};
+      sum[2][j] = sum[1][j], sum[1][j] = sum[0][j], sum[0][j] = (nf){0};
 #pragma GCC unroll 3
       for (int k = 0; k < 3; k++) {
-        part a = part_load(x + o[k] + PART * j);
+        nf a = n_load(x + o[k] + NARROW_LANES * j);
 #pragma GCC unroll 3
-        for (int i = 0; i < 3; i++) sum[i][j] = part_fma(a, w[3 * i + k], sum[i][j]);
+        for (int i = 0; i < 3; i++) sum[i][j] = n_fma(a, w[3 * i + k], sum[i][j]);
       }
       if (r < 2) continue;
-      part v = b->bias ? part_add(sum[2][j], part_all(*b->bias)) : sum[2][j];
-      part_store_some(out + PART * j, part_canonical(v), left - PART * j);
+      nf v = b->bias ? sum[2][j] + n_all(*b->bias) : sum[2][j];
+      n_store_some(out + NARROW_LANES * j, n_canonical(v), left - NARROW_LANES * j);
     }
   }
 }
 
 static void run_three_by_three(const band *b) {
   int64_t width = b->p->out.size[4], i = 0;
-  for (; width - i > PART * (STRIP - 1); i += PART * STRIP) three_by_three(b, STRIP, i);
-  for (; i < width; i += PART) three_by_three(b, 1, i);
+  for (; width - i > NARROW_LANES * (STRIP - 1); i += NARROW_LANES * STRIP) three_by_three(b, STRIP, i);
+  for (; i < width; i += NARROW_LANES) three_by_three(b, 1, i);
 }
 
 static void run_channels(const band *b, int64_t channels) {

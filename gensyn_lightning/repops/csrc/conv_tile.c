@@ -6,41 +6,41 @@
  */
 #include "conv.h"
 
-enum { TILE_PARTS = TILE_VECTORS * PARTS };
+enum { TILE_PARTS = TILE_VECTORS * NARROW };
 
 INLINE void chain(int rows, int parts, int64_t step, const float *x, const int64_t *offset, int64_t terms,
-                  const float *w, part (*sum)[TILE_PARTS]) {
+                  const float *w, nf (*sum)[TILE_PARTS]) {
 #pragma GCC unroll 16
   for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
-    for (int j = 0; j < parts; j++) sum[r][j] = (part){0};
-  for (int64_t k = 0; k < terms; k++, w += PART * parts) {
+    for (int j = 0; j < parts; j++) sum[r][j] = (nf){0};
+  for (int64_t k = 0; k < terms; k++, w += NARROW_LANES * parts) {
     const float *at = x + offset[k];
-    part b[TILE_PARTS];
+    nf b[TILE_PARTS];
 #pragma GCC unroll 4
-    for (int j = 0; j < parts; j++) b[j] = part_load(w + PART * j);
+    for (int j = 0; j < parts; j++) b[j] = n_load(w + NARROW_LANES * j);
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++) {
-      part a = part_all(at[r * step]);
+      nf a = n_all(at[r * step]);
 #pragma GCC unroll 4
-      for (int j = 0; j < parts; j++) sum[r][j] = part_fma(a, b[j], sum[r][j]);
+      for (int j = 0; j < parts; j++) sum[r][j] = n_fma(a, b[j], sum[r][j]);
     }
   }
 }
 
 INLINE void chunks(int rows, int vectors, int64_t step, const float *x, const int64_t *offset, int64_t terms,
                    const float *w, float *sum, int first) {
-  int parts = vectors * PARTS;
+  int parts = vectors * NARROW;
   for (int64_t k = 0; k < terms; k += CHUNK) {
-    part made[TILE_ROWS][TILE_PARTS];
+    nf made[TILE_ROWS][TILE_PARTS];
     chain(rows, parts, step, x, offset + k, MIN(terms - k, CHUNK), w + k * LANES * vectors, made);
     int keep = first && k == 0;
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
       for (int j = 0; j < parts; j++) {
-        float *at = sum + (r * parts + j) * PART;
-        part_store(at, keep ? made[r][j] : part_add(part_load(at), made[r][j]));
+        float *at = sum + (r * parts + j) * NARROW_LANES;
+        n_store(at, keep ? made[r][j] : n_load(at) + made[r][j]);
       }
   }
 }

@@ -33,36 +33,6 @@ enum { TILE_ROWS = 4 };
 #endif
 enum { WIDTH = NARROW_LANES, TILE_COLS = 2 * WIDTH };
 
-typedef nf wide;
-
-INLINE wide w_load(const float *p) { wide v; memcpy(&v, p, sizeof v); return v; }
-INLINE void w_store(float *p, wide v) { memcpy(p, &v, sizeof v); }
-INLINE wide w_canonical(wide v) { return n_canonical(v); }
-INLINE wide w_all(float s) { return s - (wide){0}; }
-INLINE wide w_fma(wide a, wide b, wide c) { return n_fma(a, b, c); }
-
-/* The first n of WIDTH lanes, 0 <= n <= WIDTH; nothing past them is touched, and loaded lanes past them are 0. */
-#if defined(__AVX512F__)
-INLINE __mmask16 w_mask(int64_t n) { return (__mmask16)((1u << n) - 1); }
-INLINE wide w_load_part(const float *p, int64_t n) { return (wide)_mm512_maskz_loadu_ps(w_mask(n), p); }
-INLINE void w_store_part(float *p, wide v, int64_t n) { _mm512_mask_storeu_ps(p, w_mask(n), (__m512)v); }
-#elif defined(__AVX2__)
-INLINE __m256i w_mask(int64_t n) {
-  return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-}
-INLINE wide w_load_part(const float *p, int64_t n) { return (wide)_mm256_maskload_ps(p, w_mask(n)); }
-INLINE void w_store_part(float *p, wide v, int64_t n) { _mm256_maskstore_ps(p, w_mask(n), (__m256)v); }
-#else
-INLINE wide w_load_part(const float *p, int64_t n) {
-  if (n >= WIDTH) return w_load(p);
-  return (wide){n > 0 ? p[0] : 0, n > 1 ? p[1] : 0, n > 2 ? p[2] : 0, 0};
-}
-INLINE void w_store_part(float *p, wide v, int64_t n) {
-  if (n >= WIDTH) w_store(p, v);
-  else for (int64_t i = 0; i < n; i++) p[i] = v[i];
-}
-#endif
-
 /* A matrix somewhere in memory; strides are in elements and may be anything. */
 typedef struct {
   const void *at;

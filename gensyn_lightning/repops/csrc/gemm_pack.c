@@ -54,7 +54,7 @@ static void turn_lanes(float *to, int64_t step, const float *from, int64_t row, 
 static void copy_a(float *to, const float *at, int64_t col, int64_t height, int64_t depth) {
   for (int64_t k = 0; k < depth; k++)
     for (int64_t i = 0; i < height; i += WIDTH)
-      w_store(to + k * height + i, w_load_part(at + k * col + i, MIN(height - i, WIDTH)));
+      n_store(to + k * height + i, n_load_some(at + k * col + i, MIN(height - i, WIDTH)));
 }
 
 static void panel_a(float *to, const matrix *a, int64_t height, int64_t depth) {
@@ -80,8 +80,8 @@ void gemm_pack_a(float *to, const matrix *a, int64_t row, int64_t rows, int64_t 
 static void copy_b(float *to, const float *at, int64_t row, int64_t cols, int64_t depth) {
   int64_t left = MIN(cols, WIDTH), right = MAX(cols - WIDTH, 0);
   for (int64_t k = 0; k < depth; k++, at += row, to += TILE_COLS) {
-    w_store(to, w_load_part(at, left));
-    w_store(to + WIDTH, w_load_part(at + left, right));
+    n_store(to, n_load_some(at, left));
+    n_store(to + WIDTH, n_load_some(at + left, right));
   }
 }
 

@@ -7,11 +7,11 @@
 
 #define UNROLL _Pragma("GCC unroll 16")
 
-INLINE wide after_value(const epilogue *e, wide v, const float *c, int64_t lanes) {
-  if (e->alpha != 1) v = w_all(e->alpha) * v;
+INLINE nf after_value(const epilogue *e, nf v, const float *c, int64_t lanes) {
+  if (e->alpha != 1) v = n_all(e->alpha) * v;
   if (e->beta == 0) return v;
-  wide u = e->c.col ? w_load_part(c, lanes) : w_all(*c);
-  if (e->beta != 1) u = w_all(e->beta) * u;
+  nf u = e->c.col ? n_load_some(c, lanes) : n_all(*c);
+  if (e->beta != 1) u = n_all(e->beta) * u;
   return u + v;
 }
 
@@ -21,39 +21,39 @@ static __attribute__((noinline)) void put_edge(const tile *t, const float *sum, 
     for (int64_t j = 0; j < t->cols; j += WIDTH) {
       int64_t lanes = MIN(t->cols - j, WIDTH);
       float *c = t->c + i * t->c_row + j;
-      wide v = w_load(sum + i * sum_row + j);
-      if (t->add) v = w_load_part(c, lanes) + v;
+      nf v = n_load(sum + i * sum_row + j);
+      if (t->add) v = n_load_some(c, lanes) + v;
       if (t->after) {
         const matrix *m = &t->after->c;
         v = after_value(t->after, v, (const float *)m->at + i * m->row + j * m->col, lanes);
       }
-      w_store_part(c, w_canonical(v), lanes);
+      n_store_some(c, n_canonical(v), lanes);
     }
 }
 
-INLINE void put_whole(float *c, int add, wide v) {
-  if (add) v = w_load(c) + v;
-  w_store(c, w_canonical(v));
+INLINE void put_whole(float *c, int add, nf v) {
+  if (add) v = n_load(c) + v;
+  n_store(c, n_canonical(v));
 }
 
 INLINE void run(const tile *t, const int rows, const int vectors, const int packed) {
-  wide acc[TILE_ROWS][2];
+  nf acc[TILE_ROWS][2];
   const float *a = t->a, *b = t->b;
   const int64_t a_row = packed ? 1 : t->a_row, a_col = packed ? rows : t->a_col, b_row = t->b_row;
   UNROLL for (int i = 0; i < rows; i++) {
     if (t->add) __builtin_prefetch(t->c + i * t->c_row, 1);
-    UNROLL for (int j = 0; j < vectors; j++) acc[i][j] = (wide){0};
+    UNROLL for (int j = 0; j < vectors; j++) acc[i][j] = (nf){0};
   }
   if (t->resume)
     UNROLL for (int i = 0; i < rows; i++)
       UNROLL for (int j = 0; j < vectors; j++)
-        acc[i][j] = w_load_part(t->c + i * t->c_row + j * WIDTH, MIN(t->cols - j * WIDTH, WIDTH));
+        acc[i][j] = n_load_some(t->c + i * t->c_row + j * WIDTH, MIN(t->cols - j * WIDTH, WIDTH));
   for (int64_t k = 0; k < t->k; k++) {
-    wide v[2];
-    UNROLL for (int j = 0; j < vectors; j++) v[j] = w_load(b + j * WIDTH);
+    nf v[2];
+    UNROLL for (int j = 0; j < vectors; j++) v[j] = n_load(b + j * WIDTH);
     UNROLL for (int i = 0; i < rows; i++) {
-      wide s = w_all(a[i * a_row]);
-      UNROLL for (int j = 0; j < vectors; j++) acc[i][j] = w_fma(s, v[j], acc[i][j]);
+      nf s = n_all(a[i * a_row]);
+      UNROLL for (int j = 0; j < vectors; j++) acc[i][j] = n_fma(s, v[j], acc[i][j]);
     }
     a += a_col;
     b += b_row;
@@ -67,7 +67,7 @@ INLINE void run(const tile *t, const int rows, const int vectors, const int pack
   } else {
     float sum[TILE_ROWS * TILE_COLS] __attribute__((aligned(64)));
     UNROLL for (int i = 0; i < rows; i++)
-      UNROLL for (int j = 0; j < vectors; j++) w_store(sum + (i * vectors + j) * WIDTH, acc[i][j]);
+      UNROLL for (int j = 0; j < vectors; j++) n_store(sum + (i * vectors + j) * WIDTH, acc[i][j]);
     put_edge(t, sum, vectors * WIDTH);
   }
 }

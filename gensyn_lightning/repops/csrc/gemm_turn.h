@@ -32,9 +32,9 @@ INLINE void turn_quad(span *r, span p0, span p1, span p2, span p3) {
   r[2] = (span)_mm256_unpacklo_pd(t, v), r[3] = (span)_mm256_unpackhi_pd(t, v);
 }
 #else
-INLINE span s_all(float s) { return (span)w_all(s); }
-INLINE span s_fma(span a, span b, span c) { return (span)w_fma((wide)a, (wide)b, (wide)c); }
-INLINE span two_rows(const float *low, const float *high) { (void)high; return w_load(low); }
+INLINE span s_all(float s) { return (span)n_all(s); }
+INLINE span s_fma(span a, span b, span c) { return (span)n_fma((nf)a, (nf)b, (nf)c); }
+INLINE span two_rows(const float *low, const float *high) { (void)high; return n_load(low); }
 INLINE void turn_quad(span *r, span a, span b, span c, span d) {
   span s = __builtin_shufflevector(a, b, 0, 4, 1, 5), t = __builtin_shufflevector(a, b, 2, 6, 3, 7);
   span u = __builtin_shufflevector(c, d, 0, 4, 1, 5), v = __builtin_shufflevector(c, d, 2, 6, 3, 7);

@@ -16,24 +16,24 @@ INLINE float one_fma(float a, float b, float c) {
 #if defined(__FMA__) || defined(__aarch64__)
   return __builtin_fmaf(a, b, c);
 #else
-  return w_fma(w_all(a), w_all(b), w_all(c))[0];
+  return n_fma(n_all(a), n_all(b), n_all(c))[0];
 #endif
 }
 
 /* acc[j] goes on through `terms` rows of b; one load and one store of acc serve them all. */
 INLINE void rows_of(float *acc, const float *x, const float *b, int64_t row, int64_t n, const int terms) {
   int64_t j = 0;
-  wide s[8];
-  for (int q = 0; q < terms; q++) s[q] = w_all(x[q]);
+  nf s[8];
+  for (int q = 0; q < terms; q++) s[q] = n_all(x[q]);
   for (; j + WIDTH <= n; j += WIDTH) {
-    wide v = w_load(acc + j);
-    for (int q = 0; q < terms; q++) v = w_fma(s[q], w_load(b + q * row + j), v);
-    w_store(acc + j, v);
+    nf v = n_load(acc + j);
+    for (int q = 0; q < terms; q++) v = n_fma(s[q], n_load(b + q * row + j), v);
+    n_store(acc + j, v);
   }
   if (j == n) return;
-  wide v = w_load_part(acc + j, n - j);
-  for (int q = 0; q < terms; q++) v = w_fma(s[q], w_load_part(b + q * row + j, n - j), v);
-  w_store_part(acc + j, v, n - j);
+  nf v = n_load_some(acc + j, n - j);
+  for (int q = 0; q < terms; q++) v = n_fma(s[q], n_load_some(b + q * row + j, n - j), v);
+  n_store_some(acc + j, v, n - j);
 }
 
 static void chunk_of_rows(float *acc, const float *x, const float *b, int64_t row, int64_t n, int64_t depth) {

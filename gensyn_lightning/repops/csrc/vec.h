@@ -11,41 +11,34 @@
 #include "lanes.h"
 
 /* What a name begins with is the type of the lanes: f binary32, i integers of 32 bits, d binary64, l integers of 64 bits. */
-#define LANES_TWO(name, type, of, ...) \
-  INLINE type name(type a, type b) { of(type, __VA_ARGS__); }
-LANES_TWO(f_add, vf, OF_NARROW, a.p[reg] + b.p[reg])
-LANES_TWO(f_sub, vf, OF_NARROW, a.p[reg] - b.p[reg])
-LANES_TWO(f_mul, vf, OF_NARROW, a.p[reg] * b.p[reg])
-LANES_TWO(f_div, vf, OF_NARROW, a.p[reg] / b.p[reg])
-LANES_TWO(d_add, vd, OF_WIDE, a.p[reg] + b.p[reg])
-LANES_TWO(d_sub, vd, OF_WIDE, a.p[reg] - b.p[reg])
-LANES_TWO(d_mul, vd, OF_WIDE, a.p[reg] * b.p[reg])
-LANES_TWO(d_div, vd, OF_WIDE, a.p[reg] / b.p[reg])
-LANES_TWO(i_add, vi, OF_NARROW, (ni)((nu)a.p[reg] + (nu)b.p[reg]))
-LANES_TWO(i_sub, vi, OF_NARROW, (ni)((nu)a.p[reg] - (nu)b.p[reg]))
-LANES_TWO(i_mul, vi, OF_NARROW, (ni)((nu)a.p[reg] * (nu)b.p[reg]))
-LANES_TWO(i_and, vi, OF_NARROW, a.p[reg] & b.p[reg])
-LANES_TWO(i_or, vi, OF_NARROW, a.p[reg] | b.p[reg])
-LANES_TWO(i_xor, vi, OF_NARROW, a.p[reg] ^ b.p[reg])
-LANES_TWO(l_add, vl, OF_WIDE, (nl)((nul)a.p[reg] + (nul)b.p[reg]))
-LANES_TWO(l_sub, vl, OF_WIDE, (nl)((nul)a.p[reg] - (nul)b.p[reg]))
-LANES_TWO(l_mul, vl, OF_WIDE, (nl)((nul)a.p[reg] * (nul)b.p[reg]))
-LANES_TWO(l_and, vl, OF_WIDE, a.p[reg] & b.p[reg])
-LANES_TWO(l_or, vl, OF_WIDE, a.p[reg] | b.p[reg])
-LANES_TWO(l_xor, vl, OF_WIDE, a.p[reg] ^ b.p[reg])
-INLINE vf f_neg(vf a) { OF_NARROW(vf, -a.p[reg]); }
-INLINE vd d_neg(vd a) { OF_WIDE(vd, -a.p[reg]); }
-INLINE vi i_not(vi a) { OF_NARROW(vi, ~a.p[reg]); }
-INLINE vl l_not(vl a) { OF_WIDE(vl, ~a.p[reg]); }
+#define LANES_TWO(name, type, of, ...) LANES_COMPARE(name, type, type, of, __VA_ARGS__)
+#define LANES_COMPARE(name, type, result, of, ...) \
+  INLINE result name(type a, type b) { of(result, __VA_ARGS__); }
+#define LANES_ARITHMETIC(x, type, of)            \
+  LANES_TWO(x##_add, type, of, a.p[reg] + b.p[reg]) \
+  LANES_TWO(x##_sub, type, of, a.p[reg] - b.p[reg]) \
+  LANES_TWO(x##_mul, type, of, a.p[reg] * b.p[reg]) \
+  LANES_TWO(x##_div, type, of, a.p[reg] / b.p[reg]) \
+  INLINE type x##_neg(type a) { of(type, -a.p[reg]); }
+/* Shifts: to the left, to the right with zeros, to the right with the sign. */
+#define LANES_INTEGER(x, type, of, s, u)                        \
+  LANES_TWO(x##_add, type, of, (s)((u)a.p[reg] + (u)b.p[reg])) \
+  LANES_TWO(x##_sub, type, of, (s)((u)a.p[reg] - (u)b.p[reg])) \
+  LANES_TWO(x##_mul, type, of, (s)((u)a.p[reg] * (u)b.p[reg])) \
+  LANES_TWO(x##_and, type, of, a.p[reg] & b.p[reg])            \
+  LANES_TWO(x##_or, type, of, a.p[reg] | b.p[reg])             \
+  LANES_TWO(x##_xor, type, of, a.p[reg] ^ b.p[reg])            \
+  INLINE type x##_not(type a) { of(type, ~a.p[reg]); }         \
+  INLINE type x##_shl(type a, int by) { of(type, (s)((u)a.p[reg] << by)); } \
+  INLINE type x##_shr(type a, int by) { of(type, (s)((u)a.p[reg] >> by)); } \
+  INLINE type x##_sar(type a, int by) { of(type, a.p[reg] >> by); }
 
-/* Shifts: to the left, to the right with zeros, to the right with the sign. Lanes of 64 bits also by as much as each lane of
- * another vector says, below 64. */
-INLINE vi i_shl(vi a, int by) { OF_NARROW(vi, (ni)((nu)a.p[reg] << by)); }
-INLINE vi i_shr(vi a, int by) { OF_NARROW(vi, (ni)((nu)a.p[reg] >> by)); }
-INLINE vi i_sar(vi a, int by) { OF_NARROW(vi, a.p[reg] >> by); }
-INLINE vl l_shl(vl a, int by) { OF_WIDE(vl, (nl)((nul)a.p[reg] << by)); }
-INLINE vl l_shr(vl a, int by) { OF_WIDE(vl, (nl)((nul)a.p[reg] >> by)); }
-INLINE vl l_sar(vl a, int by) { OF_WIDE(vl, a.p[reg] >> by); }
+LANES_ARITHMETIC(f, vf, OF_NARROW)
+LANES_ARITHMETIC(d, vd, OF_WIDE)
+LANES_INTEGER(i, vi, OF_NARROW, ni, nu)
+LANES_INTEGER(l, vl, OF_WIDE, nl, nul)
+
+/* Lanes of 64 bits also by as much as each lane of another vector says, below 64. */
 LANES_TWO(l_shl_by, vl, OF_WIDE, (nl)((nul)a.p[reg] << (nul)b.p[reg]))
 LANES_TWO(l_shr_by, vl, OF_WIDE, (nl)((nul)a.p[reg] >> (nul)b.p[reg]))
 LANES_TWO(l_sar_by, vl, OF_WIDE, a.p[reg] >> b.p[reg])
@@ -56,7 +49,37 @@ INLINE vf i_as_f(vi a) { OF_NARROW(vf, (nf)a.p[reg]); }
 INLINE vl d_as_l(vd a) { OF_WIDE(vl, (nl)a.p[reg]); }
 INLINE vd l_as_d(vl a) { OF_WIDE(vd, (nd)a.p[reg]); }
 
-INLINE vf f_load(const float *from) { OF_NARROW(vf, ({ nf x; memcpy(&x, from + NARROW_LANES * reg, sizeof x); x; })); }
+/* One register of binary32. */
+INLINE nf n_load(const float *from) { nf x; memcpy(&x, from, sizeof x); return x; }
+INLINE void n_store(float *to, nf v) { memcpy(to, &v, sizeof v); }
+INLINE nf n_all(float s) { return s - (nf){0}; }
+
+/* The first n lanes, none or all where n is out of range; the others read as 0 and are not touched. */
+INLINE nf n_load_some(const float *from, int64_t n) {
+  if (n >= NARROW_LANES) return n_load(from);
+#if defined(__AVX512F__)
+  return (nf)_mm512_maskz_loadu_ps((__mmask16)((1u << (n < 0 ? 0 : n)) - 1), from);
+#elif defined(__AVX2__)
+  return (nf)_mm256_maskload_ps(from, (__m256i)((ni)COUNT_NARROW < (int32_t)n));
+#else
+  return (nf){n > 0 ? from[0] : 0, n > 1 ? from[1] : 0, n > 2 ? from[2] : 0, 0};
+#endif
+}
+INLINE void n_store_some(float *to, nf v, int64_t n) {
+  if (n >= NARROW_LANES) {
+    n_store(to, v);
+    return;
+  }
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(to, (__mmask16)((1u << (n < 0 ? 0 : n)) - 1), (__m512)v);
+#elif defined(__AVX2__)
+  _mm256_maskstore_ps(to, (__m256i)((ni)COUNT_NARROW < (int32_t)n), (__m256)v);
+#else
+  for (int64_t i = 0; i < n; i++) to[i] = v[i];
+#endif
+}
+
+INLINE vf f_load(const float *from) { OF_NARROW(vf, n_load(from + NARROW_LANES * reg)); }
 INLINE vi i_load(const int32_t *from) { OF_NARROW(vi, ({ ni x; memcpy(&x, from + NARROW_LANES * reg, sizeof x); x; })); }
 INLINE vd d_load(const double *from) { OF_WIDE(vd, ({ nd x; memcpy(&x, from + WIDE_LANES * reg, sizeof x); x; })); }
 INLINE vl l_load(const int64_t *from) { OF_WIDE(vl, ({ nl x; memcpy(&x, from + WIDE_LANES * reg, sizeof x); x; })); }
@@ -66,7 +89,7 @@ INLINE void d_store(double *to, vd v) { EACH_WIDE(memcpy(to + WIDE_LANES * reg, 
 INLINE void l_store(int64_t *to, vl v) { EACH_WIDE(memcpy(to + WIDE_LANES * reg, &v.p[reg], REGISTER)) }
 
 /* One number in all lanes. By subtraction of +0: adding to +0 would turn -0 into +0. */
-INLINE vf f_all(float s) { OF_NARROW(vf, s - (nf){0}); }
+INLINE vf f_all(float s) { OF_NARROW(vf, n_all(s)); }
 INLINE vd d_all(double s) { OF_WIDE(vd, s - (nd){0}); }
 INLINE vi i_all(int32_t s) { OF_NARROW(vi, s - (ni){0}); }
 INLINE vl l_all(int64_t s) { OF_WIDE(vl, s - (nl){0}); }
@@ -87,8 +110,6 @@ INLINE vl l_below(int64_t n) { OF_WIDE(vl, (nl)((nl)COUNT_WIDE + WIDE_LANES * re
 INLINE vi i_among(int64_t m, int64_t n) { return i_and(i_below((int32_t)n), i_not(i_below((int32_t)m))); }
 INLINE vl l_among(int64_t m, int64_t n) { return l_and(l_below(n), l_not(l_below(m))); }
 
-#define LANES_COMPARE(name, type, mask, of, ...) \
-  INLINE mask name(type a, type b) { of(mask, __VA_ARGS__); }
 LANES_COMPARE(f_lt, vf, vi, OF_NARROW, (ni)(a.p[reg] < b.p[reg]))
 LANES_COMPARE(f_eq, vf, vi, OF_NARROW, (ni)(a.p[reg] == b.p[reg]))
 LANES_COMPARE(i_lt, vi, vi, OF_NARROW, (ni)(a.p[reg] < b.p[reg]))
