@@ -1,8 +1,8 @@
 """What reproducible operators cost: stock torch against `reproducible()`, in turns, in one run.
 
 Prints one JSON document: `rows` (each with microseconds of both and `ratio`, stock ÷ ours, on one
-core and on all), `min_ratio` over all rows, `whole_step_min_ratio` over whole training steps. A
-time is the least of several rounds; stock and ours take turns within each round.
+core and on all), `min_ratio` over all rows, `whole_step_min_ratio` over whole training steps.
+Stock and ours take turns at every row; times are the least of several rounds, ratios the median.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -57,28 +59,38 @@ def main() -> None:
 
 
 def compare(cases: list[Case], threads: int, rounds: int) -> Iterator[dict[str, Any]]:
-    """Yield a row for every case on so many threads."""
+    """Yield a row for every case on so many threads.
+
+    Stock and ours take turns at every case, and a ratio is of two turns that follow each other: a
+    machine that others slow down for a second slows down both. A row's ratio is the median of its
+    rounds, its times are the fastest.
+    """
     torch.set_num_threads(threads)
-    best: dict[tuple[str, bool], float] = {}
-    for _ in range(rounds):
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name, _, _ in cases}
+    for at in range(rounds):
         for name, _, make in cases:
-            torch.manual_seed(0)
-            best[name, False] = min(best.get((name, False), 1e9), timed(make()))
-        with reproducible():
-            for name, _, make in cases:
-                torch.manual_seed(0)
-                best[name, True] = min(best.get((name, True), 1e9), timed(make()))
+            ours_first = at % 2 == 1
+            turns = {ours: turn(make, ours) for ours in (ours_first, not ours_first)}
+            taken[name].append((turns[False], turns[True]))
     for name, kind, _ in cases:
-        stock, ours = best[name, False], best[name, True]
-        print(f"{threads} {name}: {stock / ours:.2f}", file=sys.stderr)
+        ratio = statistics.median(stock / ours for stock, ours in taken[name])
+        stock, ours = map(min, zip(*taken[name], strict=True))
+        print(f"{threads} {name}: {ratio:.2f}", file=sys.stderr)
         yield {
             "name": name,
             "kind": kind,
             "threads": threads,
             "stock_us": round(1e6 * stock, 2),
             "ours_us": round(1e6 * ours, 2),
-            "ratio": round(stock / ours, 3),
+            "ratio": round(ratio, 3),
         }
+
+
+def turn(make: Callable[[], Work], ours: bool) -> float:
+    """Return seconds per call of a case, by our operators or by stock ones."""
+    with reproducible() if ours else nullcontext():
+        torch.manual_seed(0)
+        return timed(make())
 
 
 def timed(work: Work) -> float:

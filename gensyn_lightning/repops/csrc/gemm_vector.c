@@ -6,9 +6,10 @@
  */
 #include "gemm_turn.h"
 
-/* Rows, spans side by side, terms of a cache line, and columns whose sums stay in the first-level cache. */
 enum { NEAR, AHEAD, NEXT }; /* what is asked for beforehand */
-enum { FEW = 8, STREAMS = 4, LINE = 16, STRIP = 2048, APART = CHUNK + LINE };
+/* Rows, spans side by side, spans of one row side by side, chunks whose values are kept, terms of a cache line, columns whose
+ * sums stay in the first-level cache, and terms from row to row of a copy. */
+enum { FEW = 8, STREAMS = 4, TURNS = 3, PANEL = 16, LINE = 16, STRIP = 2048, APART = CHUNK + LINE };
 
 #define UNROLL _Pragma("GCC unroll 16")
 
@@ -140,38 +141,73 @@ INLINE void wide_columns(const pass *p, int64_t j, const int spans, const int ro
   }
 }
 
-/* Some chunks from q on of one or two spans of columns from j on; says how many. */
-INLINE int64_t some_chunks(const pass *p, int64_t j, int64_t q, const int chunks, const int spans) {
+/* Some chunks from q on of one span of columns; says how many. */
+INLINE int64_t some_chunks(const pass *p, int64_t j, int64_t q, const int chunks) {
   span acc[STREAMS];
   int64_t depth = chunks > 1 ? CHUNK : MIN(p->k - q, CHUNK);
-  streams(acc, p->x + q, 0, p->b + j * p->col + q, p->col, depth, p->far ? NEXT : NEAR, chunks, spans, 1);
-  for (int s = 0; s < spans; s++) put_span(p->sum + j + s / chunks * SPAN, acc[s], q + s % chunks == 0);
+  streams(acc, p->x + q, 0, p->b + j * p->col + q, p->col, depth, p->far ? NEXT : NEAR, chunks, chunks, 1);
+  for (int s = 0; s < chunks; s++) put_span(p->sum + j, acc[s], q + s == 0);
   return chunks;
 }
 
-/* One span of columns from j on, or two, up to STREAMS chunks at a time. */
-static void narrow_columns(const pass *p, int64_t j, int two) {
+/* One span of columns from j on, up to STREAMS chunks at a time. */
+static void narrow_columns(const pass *p, int64_t j) {
   for (int64_t q = 0, count; q < p->k; q += count * CHUNK) {
     int64_t whole = (p->k - q) / CHUNK;
-    if (whole >= 3) {
-      count = whole >= 4 ? some_chunks(p, j, q, 4, 4) : some_chunks(p, j, q, 3, 3);
-      if (two) whole >= 4 ? some_chunks(p, j + SPAN, q, 4, 4) : some_chunks(p, j + SPAN, q, 3, 3);
-    } else if (whole == 2) {
-      count = two ? some_chunks(p, j, q, 2, 4) : some_chunks(p, j, q, 2, 2);
-    } else {
-      count = two ? some_chunks(p, j, q, 1, 2) : some_chunks(p, j, q, 1, 1);
+    if (whole >= 4) count = some_chunks(p, j, q, 4);
+    else if (whole == 3) count = some_chunks(p, j, q, 3);
+    else if (whole == 2) count = some_chunks(p, j, q, 2);
+    else count = some_chunks(p, j, q, 1);
+  }
+}
+
+/* One chunk of each of three spans, from `at` on, their rows `col` apart, and as much of x. */
+INLINE void three_chunks(span *acc, const float *const *at, const float *const *x, int64_t col) {
+  span sum[TURNS], r[8];
+  UNROLL for (int s = 0; s < TURNS; s++) sum[s] = (span){0};
+  for (int64_t k = 0; k < CHUNK; k += LINE)
+    UNROLL for (int s = 0; s < TURNS; s++) {
+      UNROLL for (int i = 0; i < SPAN; i++) __builtin_prefetch(at[s] + i * col + k + LINE, 0, 3);
+      for (int64_t q = k; q < k + LINE; q += 8) {
+        turn_eight(r, at[s] + q, col);
+        UNROLL for (int i = 0; i < 8; i++) sum[s] = s_fma(s_all(x[s][q + i]), r[i], sum[s]);
+      }
     }
+  UNROLL for (int s = 0; s < TURNS; s++) acc[s] = sum[s];
+}
+
+/* Three spans of columns from j on whose rows would push each other out of the first-level cache: each span is at another chunk.
+ * Chunk values are kept, to be added in order. */
+static void columns_in_turns(const pass *p, int64_t j) {
+  span value[TURNS][PANEL];
+  for (int64_t q = 0; q < p->k; q += PANEL * CHUNK) {
+    int64_t terms = MIN(p->k - q, PANEL * CHUNK), whole = terms / CHUNK, tail = whole * CHUNK;
+    for (int64_t c = 0; c < whole; c++) {
+      int64_t turn[TURNS];
+      const float *at[TURNS], *x[TURNS];
+      span acc[TURNS];
+      for (int s = 0; s < TURNS; s++) {
+        turn[s] = (c + s * whole / TURNS) % whole;
+        x[s] = p->x + q + turn[s] * CHUNK, at[s] = p->b + (j + s * SPAN) * p->col + q + turn[s] * CHUNK;
+      }
+      three_chunks(acc, at, x, p->col);
+      for (int s = 0; s < TURNS; s++) value[s][turn[s]] = acc[s];
+    }
+    if (tail < terms) {
+      span acc[TURNS];
+      streams(acc, p->x + q + tail, 0, p->b + j * p->col + q + tail, p->col, terms - tail, NEAR, 1, TURNS, 1);
+      for (int s = 0; s < TURNS; s++) value[s][whole] = acc[s];
+    }
+    for (int s = 0; s < TURNS; s++)
+      for (int64_t c = 0; c * CHUNK < terms; c++) put_span(p->sum + j + s * SPAN, value[s][c], q + c == 0);
   }
 }
 
 static void one_row(const pass *p, int64_t n) {
-  int64_t j = 0;
-  if (clashes(p->col))
-    for (; j + 2 * SPAN <= n; j += 2 * SPAN) narrow_columns(p, j, 1);
-  else
-    for (; j + 3 * SPAN <= n; j += 3 * SPAN) wide_columns(p, j, 3, 1);
-  for (; j + SPAN <= n; j += SPAN) narrow_columns(p, j, 0);
-  if (j < n) narrow_columns(p, n - SPAN, 0);
+  int64_t j = 0, clash = clashes(p->col);
+  for (; j + TURNS * SPAN <= n; j += TURNS * SPAN) clash ? columns_in_turns(p, j) : wide_columns(p, j, TURNS, 1);
+  for (; j + SPAN <= n; j += SPAN) narrow_columns(p, j);
+  if (j < n) narrow_columns(p, n - SPAN);
 }
 
 /* All columns, `spans` spans at a time. The last ones overlap those before them; what is done twice has the same

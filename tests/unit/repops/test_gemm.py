@@ -232,6 +232,18 @@ def test_products_with_few_rows_or_columns_equal_the_definition(
 
 
 @UNWARNED
+@pytest.mark.parametrize("n, k, apart", [(59, 1024, 1024), (50, 700, 1024), (30, 4600, 5120)])
+def test_a_row_times_columns_half_a_page_apart_equals_the_definition(
+    builds: list[Library], n: int, k: int, apart: int
+) -> None:
+    rng = np.random.default_rng([SEED, n, k])
+    a, b = numbers(rng, "normal", 1, k), numbers(rng, "normal", n, apart)[:, :k].T
+    want = bits(product(a, b))
+    for run, made in every_run(builds, "repops_mm", [np.empty((1, n), np.float32), a, b]):
+        assert np.array_equal(made.view(np.uint32), want), run
+
+
+@UNWARNED
 def test_large_products_equal_their_parts(builds: list[Library]) -> None:
     rng = np.random.default_rng(SEED)
     a, b = numbers(rng, "normal", 350, 260), numbers(rng, "normal", 260, 1100)
