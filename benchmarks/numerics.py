@@ -27,7 +27,7 @@ from gensyn_lightning.repops.registry import reproducible
 Work = Callable[[], Any]
 Case = tuple[str, str, Callable[[], Work]]
 OPERATOR, STEP = "operator", "whole step"
-SLICE_S = 0.03
+SLICE_S, SETTLING_S = 0.03, 0.15
 
 
 def main() -> None:
@@ -96,12 +96,12 @@ def turn(make: Callable[[], Work], ours: bool) -> float:
 def timed(work: Work) -> float:
     """Return seconds per call, over as many calls as fit a slice of time.
 
-    Some calls go before: malloc takes up to eight to settle where a result lies, and fresh pages
+    Some calls go before: malloc takes up to a dozen to settle where a result lies, and fresh pages
     cost more than many an operator.
     """
     began = time.perf_counter()
-    for calls in range(12):
-        if calls >= 2 and time.perf_counter() - began > SLICE_S:
+    for calls in range(16):
+        if calls >= 2 and time.perf_counter() - began > SETTLING_S:
             break
         work()
     began = time.perf_counter()
