@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gensyn_lightning.repops.dtype import Dtype
-from gensyn_lightning.repops.mapping import Define, converting
+from gensyn_lightning.repops.mapping import Define, converting, flattened
 from gensyn_lightning.repops.plan import Kernel, Key, Operand, Plan, WordSource
 from gensyn_lightning.repops.programs.random import random_bits
 from gensyn_lightning.repops.stage import Dim, Read, Shape, Stage, same_place
@@ -44,26 +44,6 @@ def draw_elements(
     params = (len(outs), stream.bits, int(stream.reads_chances))
     key = WordSource(stream.key, "i")
     plan.call(kernel, flattened([*outs, *reads]), params, [key, *words], [definition])
-
-
-def flattened(views: Sequence[Operand]) -> list[Operand]:
-    """Return the views with fewer dimensions, if possible, and elements in the same order."""
-    dims: list[tuple[int, list[int]]] = []
-    for at, size in enumerate(views[0].shape):
-        strides = [each.strides[at] for each in views]
-        if size == 1:
-            continue
-        if dims and all(
-            before == stride * size for before, stride in zip(dims[-1][1], strides, strict=True)
-        ):
-            dims[-1] = (dims[-1][0] * size, strides)
-        else:
-            dims.append((size, strides))
-    shape = tuple(size for size, _ in dims)
-    return [
-        replace(each, shape=shape, strides=tuple(strides[number] for _, strides in dims))
-        for number, each in enumerate(views)
-    ]
 
 
 def bits_stage(out: int, shape: Shape) -> Stage:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from gensyn_lightning.repops.dtype import Dtype
-from gensyn_lightning.repops.mapping import collapse, converting
+from gensyn_lightning.repops.mapping import collapse, converting, flattened
 from gensyn_lightning.repops.plan import Kernel, Operand, Plan, WordSource, broadcast
 from gensyn_lightning.repops.stage import Fold, Shape, Stage, same_place
 from gensyn_lightning.repops.word import Definition
@@ -75,35 +75,12 @@ def laid_out(
     """Return the views of the kernel, dimensions merged, and how many of them are reduced."""
     kept = [at for at in range(reads[0].rank) if at not in reduced]
     outer = collapse([*(each.permute(kept) for each in reads), out])
-    inner = _merged([each.permute(reduced) for each in reads])
+    inner = flattened([each.permute(reduced) for each in reads])
     views = [
         replace(a, shape=a.shape + b.shape, strides=a.strides + b.strides)
         for a, b in zip(outer[:-1], inner, strict=True)
     ]
     return [outer[-1], *views], inner[0].rank
-
-
-def _merged(views: Sequence[Operand]) -> list[Operand]:
-    """Return the same views with as few dimensions as do, in the order they have."""
-    dims: list[tuple[int, list[int]]] = []
-    for at, size in enumerate(views[0].shape):
-        strides = [each.strides[at] for each in views]
-        if size == 1:
-            continue
-        if dims and all(
-            before == stride * size for before, stride in zip(dims[-1][1], strides, strict=True)
-        ):
-            dims[-1] = (dims[-1][0] * size, strides)
-        else:
-            dims.append((size, strides))
-    return [
-        replace(
-            each,
-            shape=tuple(size for size, _ in dims),
-            strides=tuple(strides[number] for _, strides in dims),
-        )
-        for number, each in enumerate(views)
-    ]
 
 
 def fold_stages(

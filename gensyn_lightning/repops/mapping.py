@@ -47,25 +47,27 @@ def copy_elements(plan: Plan, out: Operand, source: Operand) -> None:
 
 def collapse(views: Sequence[Operand]) -> list[Operand]:
     """Return the same views with as few dimensions as do, the first one's densest last."""
-    shape = views[0].shape
-    order = [at for at in range(len(shape)) if shape[at] != 1]
-    order.sort(key=lambda at: -abs(views[0].strides[at]))
+    strides = views[0].strides
+    order = sorted(range(views[0].rank), key=lambda at: -abs(strides[at]))
+    return flattened([each.permute(order) for each in views])
+
+
+def flattened(views: Sequence[Operand]) -> list[Operand]:
+    """Return the same views with as few dimensions as do, elements in the same order."""
     dims: list[tuple[int, list[int]]] = []
-    for at in order:
+    for at, size in enumerate(views[0].shape):
         strides = [each.strides[at] for each in views]
+        if size == 1:
+            continue
         if dims and all(
-            before == stride * shape[at]
-            for before, stride in zip(dims[-1][1], strides, strict=True)
+            before == stride * size for before, stride in zip(dims[-1][1], strides, strict=True)
         ):
-            dims[-1] = (dims[-1][0] * shape[at], strides)
+            dims[-1] = (dims[-1][0] * size, strides)
         else:
-            dims.append((shape[at], strides))
+            dims.append((size, strides))
+    shape = tuple(size for size, _ in dims)
     return [
-        replace(
-            each,
-            shape=tuple(size for size, _ in dims),
-            strides=tuple(strides[number] for _, strides in dims),
-        )
+        replace(each, shape=shape, strides=tuple(strides[number] for _, strides in dims))
         for number, each in enumerate(views)
     ]
 

@@ -6,7 +6,7 @@
 #include "gemm.h"
 
 /* A packed block of A fits the second-level cache, one of B the third; sums in scratch stay in the second. */
-enum { BLOCK_ROWS = 24 * TILE_ROWS, BLOCK_COLS = 1024, STAGED_ROWS = 448, STAGED_COLS = 512 };
+enum { BLOCK_ROWS = 24 * TILE_ROWS, BLOCK_COLS = 1024, STAGED_ROWS = 448, STAGED_COLS = 512, SMALL = 4096 };
 
 typedef struct {
   const product *p;
@@ -123,13 +123,16 @@ static void stripe(work *w, int64_t i, int64_t rows) {
   if (w->staged) gemm_finish(p, sum, c_row, i, rows, w->j0, w->cols);
 }
 
+/* Whether a matrix stays in the first-level cache as it lies: packing it would only take time. */
+static int is_small(const matrix *m, int64_t rows, int64_t cols) { return (rows - 1) * m->row + (cols - 1) * m->col < SMALL; }
+
 static int blocked(const product *p) {
   work w = {.p = p, .staged = must_stage(p)};
   int64_t cols_max = w.staged ? STAGED_COLS : BLOCK_COLS, rows_max = w.staged ? STAGED_ROWS : p->m;
   int64_t cols = ceil_div(ceil_div(p->n, ceil_div(p->n, cols_max)), TILE_COLS) * TILE_COLS, rows = MIN(p->m, rows_max);
   int64_t depth = MIN(p->k, CHUNK);
-  w.pack_a = p->a.dtype != F32 || p->n > 2 * TILE_COLS;
-  w.pack_b = p->b.dtype != F32 || p->b.col != 1 || p->m > 2 * TILE_ROWS;
+  w.pack_a = p->a.dtype != F32 || (p->n > 2 * TILE_COLS && !is_small(&p->a, p->m, p->k));
+  w.pack_b = p->b.dtype != F32 || p->b.col != 1 || (p->m > 2 * TILE_ROWS && !is_small(&p->b, p->k, p->n));
   int64_t a_floats = w.pack_a ? MIN(rows, BLOCK_ROWS + TILE_ROWS) * depth + PACK_SLACK : 0;
   a_floats = ceil_div(a_floats, 16) * 16;
   w.a = scratch(0, (size_t)(a_floats + cols * depth + PACK_SLACK) * sizeof(float));

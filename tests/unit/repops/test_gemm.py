@@ -219,6 +219,7 @@ FEW += [
     (9, 3, 300),
     (1, 300, 40),
     (30, 70, 300),
+    (30, 70, 40),
     (1, 64, 2048),
 ]
 
@@ -232,7 +233,7 @@ def test_products_with_few_rows_or_columns_equal_the_definition(
 
 
 @UNWARNED
-@pytest.mark.parametrize("n, k, apart", [(59, 1024, 1024), (50, 700, 1024), (30, 4600, 5120)])
+@pytest.mark.parametrize(("n", "k", "apart"), [(59, 1024, 1024), (50, 700, 1024), (30, 4600, 5120)])
 def test_a_row_times_columns_half_a_page_apart_equals_the_definition(
     builds: list[Library], n: int, k: int, apart: int
 ) -> None:
