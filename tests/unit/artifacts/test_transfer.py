@@ -216,8 +216,9 @@ def test_a_sender_that_was_killed_goes_on_where_it_stopped(
     channel.close()
 
     assert seen[0] == 0
-    assert seen[1] > 5 * MIB, "what arrived before is not sent again"
-    assert seen[1:] == sorted(seen[1:])
+    assert seen[1] == min(seen[1:]) > 5 * MIB, "what arrived before is not sent again"
+    back = [before - after for before, after in pairwise(seen) if after < before]
+    assert len(back) <= 1, "the store may still be taking in what the dead sender had sent"
     assert store.has(NAME)
 
 
