@@ -10,6 +10,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -123,29 +125,46 @@ def test_layouts(layout: str) -> None:
     assert digests("--steps", str(LONG), "--layout", layout) == golden(LONG)
 
 
-@pytest.mark.hardware
-def test_an_emulated_aarch64_machine_and_an_older_torch(tmp_path: Path) -> None:
+Run = Callable[..., dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def emulated(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Run a script on an emulated aarch64 machine with an older torch and its own kernels."""
     sys.path.insert(0, str(Path(__file__).parent))
     import aarch64
 
     found = aarch64.prepare(ROOT / "build/aarch64")
-    kernels = build.build("aarch64", tmp_path, aarch64.compiler(ROOT / "build/aarch64"))
+    folder = tmp_path_factory.mktemp("kernels")
+    build.build("aarch64", folder, aarch64.compiler(ROOT / "build/aarch64"))
 
-    def there(*words: str) -> dict[str, str]:
+    def run(*words: str) -> dict[str, str]:
         done = subprocess.run(
             aarch64.command(found, *words),
-            env={**aarch64.environment(found, ROOT), "GENSYN_KERNELS": str(kernels.parent)},
+            env={**aarch64.environment(found, ROOT), "GENSYN_KERNELS": str(folder)},
             stdout=subprocess.PIPE,
             check=True,
             text=True,
         )
         return dict(json.loads(done.stdout))
 
+    return run
+
+
+@pytest.mark.hardware
+def test_classes_of_torch_nn_on_an_emulated_aarch64_machine(emulated: Run) -> None:
     every = json.loads(GOLDEN_MODULES.read_text())
-    made = there(str(MODULES))
+    made = emulated(str(MODULES))
     assert made == {name: each for name, each in every.items() if name in made}
     assert len(made) >= len(every) - 4  # the older torch has not all classes
-    assert there(str(SCRIPT), "--steps", str(LONG)) == golden(LONG)
+
+
+@pytest.mark.hardware
+def test_programs_on_an_emulated_aarch64_machine(emulated: Run) -> None:
+    wanted = golden(LONG)
+    with ThreadPoolExecutor(os.cpu_count()) as several:  # an hour of one processor
+        made = several.map(lambda name: emulated(str(SCRIPT), name, "--steps", str(LONG)), wanted)
+        assert {name: each for found in made for name, each in found.items()} == wanted
 
 
 def main() -> None:

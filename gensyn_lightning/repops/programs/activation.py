@@ -24,14 +24,17 @@ GELU_SLOPE, GELU_BEND = 1.5957691216057308, 0.044715  # the first is 2 sqrt(2 / 
 
 @program("f")
 def gelu(x: Word) -> Word:
-    """Return x P(X < x), X standard normal: at most 13 units off where it is normal, by 2.4e-7."""
+    """Return x P(X < x), X standard normal: at most 14 units off where it is normal, by 2.4e-7."""
     tail, _ = normal_tail(absolute(x))
     return fma(-absolute(x), tail, maximum(x, -0.0))
 
 
 @program("f")
 def gelu_tanh(x: Word) -> Word:
-    """Return x / (1 + e**-2u) with u = sqrt(2 / pi) (x + 0.044715 x**3)."""
+    """Return x / (1 + e**-2u) with u = sqrt(2 / pi) (x + 0.044715 x**3).
+
+    At most 228 units off of a normal number: 2u is rounded before its exponential is taken.
+    """
     above, whole = odds(gelu_angle(x))
     return x * above / whole
 
@@ -56,7 +59,10 @@ def silu(x: Word) -> Word:
 
 @program("f")
 def mish(x: Word) -> Word:
-    """Return x tanh(log(1 + e**x)), by a quotient of polynomials in e**-|x|."""
+    """Return x tanh(log(1 + e**x)), by a quotient of polynomials in e**-|x|.
+
+    At most 47 units off of a normal number.
+    """
     above, whole = mish_odds(x)
     return x * (above / whole)
 
@@ -148,7 +154,10 @@ def glu(a: Word, gate: Word) -> Word:
 
 @program("f")
 def logit(x: Word) -> Word:
-    """Return log(x / (1 - x))."""
+    """Return log(x / (1 - x)).
+
+    At most 1.4 units off outside of [1/4, 3/4]; inside, where it crosses 0, by 1.2e-7.
+    """
     value: Word = log(x / (1.0 - x))
     return value
 

@@ -27,7 +27,7 @@ _TANH = (-0.00589954341, 0.0207999609, -0.0537850745, 0.133319393, -0.333332986)
 
 @program("f")
 def tanh(x: Word) -> Word:
-    """Return the hyperbolic tangent: at most 1.4 units off."""
+    """Return the hyperbolic tangent: at most 1.41 units off."""
     size = absolute(x)
     square = x * x
     near = fma(square * polynomial(square, _TANH), size, size)

@@ -65,7 +65,7 @@ def cos(x: Word) -> Word:
 
 @program("f")
 def tan(x: Word) -> Word:
-    """Return the tangent of an angle in radians: at most 2.9 units off."""
+    """Return the tangent of an angle in radians: at most 3 units off."""
     sine, cosine, quarter = _turned(x)
     value = where(quarter & 1, -cosine, sine) / where(quarter & 1, sine, cosine)
     return where(absolute(x) < math.inf, where(equal(x, 0.0), x, value), math.nan)
