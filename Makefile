@@ -12,7 +12,7 @@ REPOPS := gensyn_lightning/repops
 SOURCES := $(wildcard $(REPOPS)/*.py $(REPOPS)/programs/*.py $(REPOPS)/csrc/*.[ch] $(REPOPS)/shim/*)
 # A wheel for an architecture: its kernels by the machine's own compiler, or by one that crosses.
 wheel = GENSYN_KERNELS_REQUIRED=1 GENSYN_ISAS="$(2)" \
-	CC="$(if $(filter $(1),$(shell uname -m)),$(or $(CC),cc),$(abspath $(PY)) -m ziglang cc -target $(1)-linux-gnu.2.28)" \
+	CC="$(if $(filter $(1),$(shell uname -m)),$(or $(CC),cc),$(abspath $(PY)) -I -m ziglang cc -target $(1)-linux-gnu.2.28)" \
 	$(PY) -m pip wheel --quiet --no-deps --wheel-dir dist \
 	--config-settings=--build-option=--plat-name=manylinux_2_28_$(1) .
 
