@@ -18,6 +18,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "build/demo"
+GENSYN = Path(sys.executable).with_name("gensyn")
 ACCURACY_MIN = 0.97
 
 
@@ -41,6 +42,8 @@ def main() -> int:
     summary["seconds"] = round(time.perf_counter() - began, 1)
     text = json.dumps(summary)
     (FOLDER / "summary.json").write_text(text + "\n")
+    home = os.environ["GENSYN_HOME"]
+    say(f"To check it again: GENSYN_HOME={home} {GENSYN} verify {summary['report']}")
     print(text)
     return 0 if held(summary) else 1
 
@@ -108,8 +111,7 @@ def held(summary: dict[str, Any]) -> bool:
 
 def gensyn(*words: str) -> None:
     """Run the command a user would type, in front of the user."""
-    tool = Path(sys.executable).with_name("gensyn")
-    subprocess.run([tool, *words], check=True, stdout=sys.stderr)
+    subprocess.run([GENSYN, *words], check=True, stdout=sys.stderr)
 
 
 def say(line: str) -> None:
