@@ -7,10 +7,11 @@ from pathlib import Path
 
 from gensyn_lightning.client import Client
 from gensyn_lightning.errors import ReportError
+from gensyn_lightning.launcher.reach import Reach
 from gensyn_lightning.protocol.digest import Digest
-from gensyn_lightning.protocol.job import JobId, display_id
-from gensyn_lightning.report import fetching, trust
-from gensyn_lightning.report.finding import Result
+from gensyn_lightning.protocol.job import Job, JobId, display_id, job_id
+from gensyn_lightning.report import fetching, onchain, trust
+from gensyn_lightning.report.finding import Findings, Result
 from gensyn_lightning.report.verify import Verification, verify
 from gensyn_lightning.wire.jobs import JobsGetResponse
 
@@ -19,7 +20,10 @@ REPORT_NAME = "report.json"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One job as `trainer.strategy.outcome`: `verdict` is the receipt's word, such as VERIFIED.
+    """One job as `trainer.strategy.outcome`.
+
+    `verdict` is the receipt's word, such as VERIFIED, or UNCONFIRMED where that word is VERIFIED
+    and neither the trust file nor the chain knows everyone who signed for it.
 
     `end_root` is the root of the end state, `receipt_tx` the transaction that settled the job,
     `bytes_moved` what this machine sent and received. `train_seconds` and `hash_seconds` are the
@@ -57,22 +61,36 @@ class Effort:
     seconds: float
 
 
-def conclude(client: Client, job: JobId, trusted: Path, path: Path, effort: Effort) -> Outcome:
-    """Write the report of a job to `path`, check it as anybody would, and say what it says.
+def check(network: Reach, job: Job, path: Path) -> Verification:
+    """Write the report of a job to `path` and check it as anybody would.
 
-    Raises `ReportError` when the network's own records do not hold.
+    Signers that this network's trust file does not name count as known if its chain vouches for
+    them. Raises `ReportError` when the network's own records do not hold, or are about another job.
     """
-    data = fetching.fetch(client, job)
+    data = fetching.fetch(network.client, job_id(job))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
-    checked = verify(data, trust.read(trusted))
-    if not checked.holds or checked.summary is None:
-        raise ReportError(f"the report does not hold: {_why(checked)}", hint=f"see {path}")
-    summary, state = checked.summary, client.job(job)
+    pins = trust.read(Path(network.info.trust))
+    done = verify(data, pins)
+    if not done.holds or done.summary is None or done.case is None:
+        raise ReportError(f"the report does not hold: {_why(done)}", hint=f"see {path}")
+    domain = network.client.identity.domain
+    if (done.case.job, done.case.domain) != (job, domain):
+        raise ReportError("the network reported about another job", hint=f"see {path}")
+    if done.unknown:
+        done.pin(pins | onchain.check(Findings(), done.case, network.info.chain, domain.escrow))
+    return done
+
+
+def conclude(client: Client, done: Verification, path: Path, effort: Effort) -> Outcome:
+    """Return what a report that was checked says of its job."""
+    assert done.case is not None
+    assert done.summary is not None
+    summary, state = done.summary, client.job(done.case.job_id)
     return Outcome(
-        job=job,
-        verdict=str(summary["status"]),
-        statement=str(summary["statement"]),
+        job=done.case.job_id,
+        verdict=done.standing,
+        statement=done.statement,
         report=path,
         end_root=Digest(bytes.fromhex(summary["end_root"] or "")),
         receipt_tx=_transaction(state),

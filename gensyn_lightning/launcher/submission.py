@@ -13,14 +13,20 @@ from typing import Any
 
 from gensyn_lightning import config as settings
 from gensyn_lightning.client import Client
-from gensyn_lightning.errors import InvalidTransition, NetworkError, NotFound, NotReplayable
+from gensyn_lightning.errors import (
+    InvalidProof,
+    InvalidTransition,
+    NetworkError,
+    NotFound,
+    NotReplayable,
+)
 from gensyn_lightning.launcher import terms
 from gensyn_lightning.launcher.board import Board
 from gensyn_lightning.launcher.collecting import Collector
 from gensyn_lightning.launcher.display import Display
 from gensyn_lightning.launcher.handing_over import HandingOver
 from gensyn_lightning.launcher.options import Options
-from gensyn_lightning.launcher.outcome import REPORT_NAME, Effort, Outcome, conclude
+from gensyn_lightning.launcher.outcome import REPORT_NAME, Effort, Outcome, check, conclude
 from gensyn_lightning.launcher.preflight import Preflight, Trial
 from gensyn_lightning.launcher.reach import Reach, reach
 from gensyn_lightning.network import Home, Network, jobs
@@ -103,6 +109,8 @@ class Submission:
         """Return the job to follow, which was submitted before."""
         name = jobs.find(Home(self.config.home), self.options.attach)
         job = network.client.job(name).job
+        if job_id(job) != name:
+            raise InvalidProof(f"the network answered with another job than {display_id(name)}")
         self.board = self._board(network, job, jobs.most_batches(Home(self.config.home), name))
         self._same_program = job.program == captured.manifest_digest
         if not self._same_program:
@@ -142,12 +150,14 @@ class Submission:
             self._follow(network, name, time.monotonic() + CANCEL_S)
         finally:
             self._cancel = None
-        collector = Collector(network.client, job, folder, self.display.moved("receiving"))
+        report = self._report_path()
+        checked = check(network, job, report)
+        assert checked.case is not None
+        moved = self.display.moved("receiving")
+        collector = Collector(network.client, checked.case.standing, checked.leaves, folder, moved)
         result = collector.collect(back.confined)
         self._moved += collector.bytes_moved
-        self.outcome = conclude(
-            network.client, name, Path(network.info.trust), self._report_path(), self._effort()
-        )
+        self.outcome = conclude(network.client, checked, report, self._effort())
         self._finish(network, name, result, back, interrupted)
 
     def _let_go(self, name: JobId) -> None:

@@ -94,14 +94,13 @@ def tell(done: Verification, pins: Pins) -> Story:
     case, summary = done.case, done.summary
     if case is None or summary is None:
         return _broken(done)
-    status, sure = Status[summary["status"]], done.exit_code() is Exit.VERIFIED
-    unsure = status is Status.VERIFIED and not sure
+    status, unsure = Status[summary["status"]], done.is_unconfirmed
     names = {signer.account: name for signer, name in pins.names.items()}
     return Story(
         job=display_id(case.job_id),
-        status="UNCONFIRMED" if unsure else status.name.replace("_", " "),
+        status=done.standing.replace("_", " "),
         tone=Tone.WARN if unsure else _TONES[status],
-        statement=("If the signers are who they seem: " if unsure else "") + summary["statement"],
+        statement=done.statement,
         check=done.verdict(),
         exit_code=done.exit_code(),
         not_checked=summary["not_checked"],

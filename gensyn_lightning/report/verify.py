@@ -31,6 +31,7 @@ from gensyn_lightning.report.summary import summarise
 from gensyn_lightning.report.trust import Pins, Signer, signers
 from gensyn_lightning.training.leaf import Leaf
 
+UNCONFIRMED = "UNCONFIRMED"
 _PINNED = "signers are pinned"
 
 
@@ -64,6 +65,22 @@ class Verification:
         if self.unknown or open_ends or self.summary["status"] != Status.VERIFIED.name:
             return Exit.INCONCLUSIVE
         return Exit.VERIFIED
+
+    @property
+    def is_unconfirmed(self) -> bool:
+        """Whether the report says VERIFIED, and whoever signed it is not known to be who counts."""
+        return self.status == Status.VERIFIED.name and self.exit_code() is not Exit.VERIFIED
+
+    @property
+    def standing(self) -> str:
+        """The job's status as far as a reader may rely on it: VERIFIED only by known signers."""
+        return UNCONFIRMED if self.is_unconfirmed else self.status
+
+    @property
+    def statement(self) -> str:
+        """The report's one sentence, with what it depends on."""
+        said = str(self.summary["statement"]) if self.summary else ""
+        return f"If the signers are who they seem: {said}" if self.is_unconfirmed else said
 
     def verdict(self) -> str:
         """Return what the exit code means, in words."""

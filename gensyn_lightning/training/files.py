@@ -31,6 +31,7 @@ STRUCTURE_NAME = "structure.json"
 TENSORS_NAME = "tensors.safetensors"
 CONTAINER_MAGIC = b"GSTATE1\n"
 BYTES_MAX = 1 << 40
+STRUCTURE_BYTES_MAX = tree.STRUCTURE_BYTES_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +91,22 @@ def read(
     Raises `ArtifactError` for files that are missing, cut short or hold other bytes than the
     structure says, `StateError` or `Malformed` for a structure that is none, `LimitExceeded`.
     """
-    first = _read_file(structure, min(bytes_max, tree.STRUCTURE_BYTES_MAX))
+    first = _read_file(structure, min(bytes_max, STRUCTURE_BYTES_MAX))
     second = _read_file(tensors, bytes_max - len(first))
     return _parse(first, second, expected_root)
+
+
+def tensors_length(leaves: Iterable[Leaf]) -> int:
+    """Return how many bytes the tensors file of a state with these leaves has."""
+    return _length(*_header(leaves))
 
 
 def structure_bytes(state: State) -> bytes:
     """Return the bytes of `structure.json`."""
     data = tree.dumps(state.structure)
-    if len(data) > tree.STRUCTURE_BYTES_MAX:
+    if len(data) > STRUCTURE_BYTES_MAX:
         raise LimitExceeded(
-            f"a structure of {len(data)} bytes exceeds {tree.STRUCTURE_BYTES_MAX}",
+            f"a structure of {len(data)} bytes exceeds {STRUCTURE_BYTES_MAX}",
             hint="keep large tables of values in tensors or arrays",
         )
     return data
@@ -124,7 +130,7 @@ def load_container(
     if bytes(data[: len(CONTAINER_MAGIC)]) != CONTAINER_MAGIC:
         raise ArtifactError(f"{path.name} is no container of ours")
     length = int.from_bytes(data[len(CONTAINER_MAGIC) : start], "little")
-    if length > min(len(data) - start, tree.STRUCTURE_BYTES_MAX):
+    if length > min(len(data) - start, STRUCTURE_BYTES_MAX):
         raise ArtifactError(f"{path.name} is cut short")
     end = start + length
     begin = end + _padding(length)
@@ -160,7 +166,7 @@ def _parse(structure: memoryview, tensors: memoryview, expected_root: Digest | N
 def _split(rows: list[Leaf], data: memoryview) -> dict[str, memoryview]:
     """Return each leaf's bytes in a safetensors file; raise unless every bit is as the rows say."""
     header, places = _header(rows)
-    if len(data) != len(header) + sum(end - start for start, end in places.values()):
+    if len(data) != _length(header, places):
         raise ArtifactError("the tensors are longer or shorter than their structure says")
     if bytes(data[: len(header)]) != header:
         raise ArtifactError("the tensors' header is not the one their structure asks for")
@@ -172,6 +178,10 @@ def _split(rows: list[Leaf], data: memoryview) -> dict[str, memoryview]:
         if found[origin[each.path]] != each.digest:
             raise ArtifactError(f"the bytes of {each.path} are not those its digest names")
     return buffers
+
+
+def _length(header: bytes, places: Mapping[str, tuple[int, int]]) -> int:
+    return len(header) + sum(end - start for start, end in places.values())
 
 
 def _write_tensors(state: State, file: BinaryIO) -> None:

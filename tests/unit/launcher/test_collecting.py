@@ -1,45 +1,37 @@
-"""What comes back is what was signed, segment by segment, or nothing of it is used."""
+"""What comes back is what the segments that stand have signed, or nothing of it is used."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from gensyn_lightning.errors import ArtifactError, GensynError, InvalidProof
-from gensyn_lightning.identity import Account, sign_record
 from gensyn_lightning.launcher.collecting import Collector
-from gensyn_lightning.protocol.canonical import Domain
+from gensyn_lightning.protocol import attempt
 from gensyn_lightning.protocol.commitment import Commitment, Outcome
-from gensyn_lightning.protocol.digest import ZERO, Address, Digest, Money, Nonce, digest_of
-from gensyn_lightning.protocol.job import Job, job_id
-from gensyn_lightning.protocol.parameters import Parameters
+from gensyn_lightning.protocol.digest import ZERO, Address, Digest, digest_of
+from gensyn_lightning.protocol.job import JobId
+from gensyn_lightning.protocol.task import Task
+from gensyn_lightning.report.case import Attempt
 from gensyn_lightning.training import outputs, state
 from gensyn_lightning.training.confined import ConfinedFolders
+from gensyn_lightning.training.leaf import Leaf
 from gensyn_lightning.training.manifest import Folder
 from gensyn_lightning.training.outputs import File, Outputs
-from gensyn_lightning.wire.jobs import Segment, StateRefs
 
-DOMAIN = Domain(1, Address(bytes(20)))
-ACCOUNT = Account.generate()
+JOB, SOLVER = JobId(bytes(32)), Address(bytes(20))
 
 
 @dataclass
-class Network:
-    """A network's answers, true to their digests unless a test changes them."""
+class Store:
+    """A network's artifacts, true to their digests unless a test changes them."""
 
-    segments_: list[Segment] = field(default_factory=list)
     artifacts: dict[Digest, bytes] = field(default_factory=dict)
-    identity: Any = field(default_factory=lambda: SimpleNamespace(domain=DOMAIN))
 
     def put(self, data: bytes) -> Digest:
         self.artifacts[digest_of(data)] = data
         return digest_of(data)
-
-    def segments(self, name: Digest) -> Iterator[Segment]:
-        yield from self.segments_
 
     def read(self, digest: Digest, *, bytes_max: int) -> bytes:
         return self.artifacts[digest]
@@ -54,86 +46,95 @@ class Network:
 
 @dataclass
 class Case:
-    """A job of two accepted segments on a network."""
+    """A job of which two segments stand."""
 
-    network: Network
-    job: Job
+    store: Store
     folder: Path
     confined: ConfinedFolders
+    standing: list[tuple[Attempt, Commitment]] = field(default_factory=list)
+    leaves: tuple[Leaf, ...] = ()
 
     def collect(self) -> Any:
-        return Collector(self.network, self.job, self.folder).collect(self.confined)  # type: ignore[arg-type]
+        collector = Collector(self.store, self.standing, self.leaves, self.folder)  # type: ignore[arg-type]
+        return collector.collect(self.confined)
 
-    def change(self, index: int, *, sign: bool = True, **changes: Any) -> None:
-        segment = self.network.segments_[index]
-        claim = replace(segment.commitment, **changes)
-        signature = sign_record(claim, DOMAIN, ACCOUNT) if sign else segment.signature
-        self.network.segments_[index] = replace(segment, commitment=claim, signature=signature)
+    def add(self, outcome: Outcome, folder: Path) -> None:
+        index = len(self.standing)
+        place = folder / f"state-{index}"
+        place.mkdir()
+        end = state.encode({"model": {"w": index}})
+        state.save(end, place)
+        self.leaves = end.leaves
+        names = ("structure.json", "tensors.safetensors")
+        structure, tensors = (self.store.put((place / name).read_bytes()) for name in names)
+        content = f"file of segment {index}".encode()
+        file = File("root", f"{index}.txt", self.store.put(content), len(content), "bytes")
+        written = Outputs((file,), (), (), ())
+        claim = Commitment(
+            job=JOB,
+            task=ZERO,
+            task_index=index,
+            fence=index + 1,
+            solver=SOLVER,
+            first_event=10 * index,
+            end_event=10 * index + 10,
+            batches=10,
+            outcome=outcome,
+            raised=ZERO,
+            start_root=ZERO,
+            end_root=end.root,
+            tape_root=ZERO,
+            outputs_root=outputs.root(written),
+            witness=ZERO,
+            numerics="native:0",
+            sandbox_tier="none",
+            store_receipt=ZERO,
+        )
+        made = _attempt(claim, (structure, tensors), self.store.put(outputs.encode(written)))
+        self.standing.append((made, claim))
+
+    def change(self, index: int, **changes: Any) -> None:
+        made, claim = self.standing[index]
+        self.standing[index] = (replace(made, **changes), claim)
 
 
 @pytest.fixture
 def case(tmp_path: Path) -> Case:
-    network = Network()
-    job = Job(
-        program=ZERO,
-        submitter=ACCOUNT.address,
-        nonce=Nonce(bytes(16)),
-        numerics="native:0",
-        initial_root=Digest(bytes([1]) * 32),
-        sandbox_tier="none",
-        budget=Money(1),
-        value_at_stake=Money(0),
-        parameters=Parameters(),
-    )
-    for index, outcome in enumerate((Outcome.CONTINUES, Outcome.FINISHED)):
-        network.segments_.append(_segment(network, job, index, outcome, tmp_path))
-    folders = (Folder("root", "", "", True, ()),)
     folder = tmp_path / "collected"
     folder.mkdir()
-    return Case(network, job, folder, ConfinedFolders(folders, {"root": tmp_path / "runs"}))
+    folders = (Folder("root", "", "", True, ()),)
+    made = Case(Store(), folder, ConfinedFolders(folders, {"root": tmp_path / "runs"}))
+    for outcome in (Outcome.CONTINUES, Outcome.FINISHED):
+        made.add(outcome, tmp_path)
+    return made
 
 
-def _segment(network: Network, job: Job, index: int, outcome: Outcome, folder: Path) -> Segment:
-    before = network.segments_[-1].commitment.end_root if index else job.initial_root
-    place = folder / f"state-{index}"
-    place.mkdir()
-    end = state.encode({"model": {"w": index}})
-    state.save(end, place)
-    structure, tensors = (
-        network.put((place / name).read_bytes())
-        for name in ("structure.json", "tensors.safetensors")
-    )
-    content = f"file of segment {index}".encode()
-    written = Outputs(
-        (File("root", f"{index}.txt", network.put(content), len(content), "bytes"),), (), (), ()
-    )
-    claim = Commitment(
-        job=job_id(job),
-        task=ZERO,
-        task_index=index,
-        fence=index + 1,
-        solver=ACCOUNT.address,
-        first_event=10 * index,
-        end_event=10 * index + 10,
-        batches=10,
-        outcome=outcome,
-        raised=ZERO,
-        start_root=before,
-        end_root=end.root,
-        tape_root=ZERO,
-        outputs_root=outputs.root(written),
-        witness=ZERO,
-        numerics="native:0",
-        sandbox_tier="none",
-        store_receipt=ZERO,
-    )
-    return Segment(
+def _attempt(claim: Commitment, refs: tuple[Digest, Digest], written: Digest) -> Attempt:
+    return Attempt(
+        fence=claim.fence,
+        task=Task(JOB, claim.task_index, claim.first_event, claim.end_event, claim.start_root),
+        state=attempt.State.ACCEPTED,
+        solver=SOLVER,
+        started_ms=0,
+        committed_ms=0,
+        draw=None,
+        roster=None,
         commitment=claim,
-        signature=sign_record(claim, DOMAIN, ACCOUNT),
-        accepted=True,
-        state=StateRefs(structure, tensors),
-        tape=ZERO,
-        outputs=network.put(outputs.encode(written)),
+        signature=b"",
+        salt=None,
+        refs=refs,
+        tape=None,
+        outputs=written,
+        model=None,
+        store_receipt=None,
+        store_signature=b"",
+        provenance="",
+        anchor=None,
+        seed=None,
+        sampled=None,
+        audits=(),
+        rulings=(),
+        equivocations=(),
     )
 
 
@@ -146,63 +147,46 @@ def test_the_last_state_and_all_files_come(case: Case) -> None:
     assert stored == {b"file of segment 0", b"file of segment 1"}
 
 
-def test_only_the_accepted_prefix_counts(case: Case) -> None:
-    case.network.segments_[1] = replace(case.network.segments_[1], accepted=False)
-    found = case.collect()
-    assert found.outcome is Outcome.CONTINUES
-    assert state.decode(found.state) == {"model": {"w": 0}}
-
-
-def test_nothing_accepted_is_nothing(case: Case) -> None:
-    case.network.segments_.clear()
+def test_nothing_that_stands_is_nothing(case: Case) -> None:
+    case.standing.clear()
     assert case.collect() is None
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"solver": Address(bytes(20))},
-        {"job": ZERO},
-        {"task_index": 2},
-        {"start_root": ZERO},
-        {"first_event": 11},
-        {"outputs_root": ZERO},
-        {"batches": 11, "sign": False},
-    ],
-    ids=str,
-)
-def test_a_segment_that_is_not_what_was_signed_is_refused(
-    case: Case, changes: dict[str, Any]
-) -> None:
-    case.change(1, **changes)
-    with pytest.raises(InvalidProof, match=r"segment [12] has the wrong"):
+def test_outputs_that_were_not_signed_are_refused(case: Case) -> None:
+    case.change(1, outputs=case.standing[0][0].outputs)
+    with pytest.raises(InvalidProof, match="segment 1 has other outputs"):
         case.collect()
 
 
-def test_nothing_follows_a_segment_that_ended_the_fit(case: Case) -> None:
-    case.change(0, outcome=Outcome.FINISHED)
-    with pytest.raises(InvalidProof, match="predecessor"):
+@pytest.mark.parametrize("missing", ["outputs", "refs"])
+def test_what_a_segment_does_not_name_cannot_come(case: Case, missing: str) -> None:
+    case.change(1, **{missing: None})
+    with pytest.raises(InvalidProof, match="segment 1 names no"):
         case.collect()
 
 
 def test_a_state_with_another_root_is_refused(case: Case) -> None:
-    first, second = case.network.segments_
-    case.network.segments_[1] = replace(second, state=first.state)
+    case.change(1, refs=case.standing[0][0].refs)
     with pytest.raises(ArtifactError):
+        case.collect()
+
+
+def test_no_more_is_fetched_than_the_leaves_of_the_report_take(case: Case) -> None:
+    refs = case.standing[1][0].refs
+    assert refs is not None
+    case.store.artifacts[refs[1]] += bytes(1)
+    with pytest.raises(ArtifactError, match="longer"):
         case.collect()
 
 
 def test_a_file_is_refused_by_its_name_before_it_is_fetched(case: Case) -> None:
     content = b"import os"
-    written = Outputs(
-        (File("root", "../mymodel.py", case.network.put(content), len(content), "bytes"),),
-        (),
-        (),
-        (),
-    )
-    data = outputs.encode(written)
-    case.network.segments_[1] = replace(case.network.segments_[1], outputs=case.network.put(data))
-    case.change(1, outputs_root=outputs.root(written))
+    file = File("root", "../mymodel.py", case.store.put(content), len(content), "bytes")
+    written = Outputs((file,), (), (), ())
+    made, claim = case.standing[1]
+    claim = replace(claim, outputs_root=outputs.root(written))
+    made = replace(made, outputs=case.store.put(outputs.encode(written)))
+    case.standing[1] = (made, claim)
     with pytest.raises(GensynError):
         case.collect()
     assert list((case.folder / "files").iterdir()) == []
