@@ -168,8 +168,8 @@ class Submission:
         self.display.say(f"{display_id(name)} goes on without this process")
 
     def _give_up(self, tried: Preflight, back: Return) -> None:
-        """Raise what the program raised in its first batch: nothing was sent or paid."""
-        self.display.say("the program raised in its first batch; nothing was sent or paid")
+        """Raise what the program raised in its first batches: nothing was sent or paid."""
+        self.display.say("the program raised in its first batches; nothing was sent or paid")
         try:
             back.apply(tried.as_result())
         except FileNotFoundError as error:
@@ -177,10 +177,12 @@ class Submission:
             raise
 
     def _try(self, network: Reach, captured: Captured, artifacts: Path, folder: Path) -> Preflight:
-        self.display.update("trying the first batch in two unlike environments", always=True)
+        self.display.update(
+            "trying the first batches: in two unlike environments, and across a cut", always=True
+        )
         runner = Runner(Path(network.info.zygote))
         trial = Trial(runner, captured.manifest_digest, artifacts, folder)
-        return trial.twice() if self.options.preflight else trial.run()
+        return trial.everything() if self.options.preflight else trial.run()
 
     def _submit(self, network: Reach, captured: Captured, tried: Preflight) -> Job:
         parameters = terms.parameters(

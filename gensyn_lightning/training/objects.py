@@ -16,6 +16,7 @@ time it is loaded. Only what differs from that is recorded:
 from __future__ import annotations
 
 import copy
+import io
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import BuiltinFunctionType, FunctionType, ModuleType
@@ -101,6 +102,19 @@ def walk(roots: Iterable[Root], known: Mapping[int, str]) -> Iterator[Node]:
     walker = _Walker(dict(known))
     for root in roots:
         yield from walker.root(root)
+
+
+def without_iterators(nodes: Iterable[Node]) -> Iterator[Node]:
+    """Yield `nodes`; raise `StateError` at an iterator, since how far it has got is not known."""
+    for node in nodes:
+        is_file = isinstance(node.value, io.IOBase)
+        if node.kind == "opaque" and isinstance(node.value, Iterator) and not is_file:
+            raise StateError(
+                f"{node.path} holds a {type(node.value).__name__}, an iterator, and how far that "
+                "has got cannot be expressed as state",
+                hint="count in a plain attribute, and make the iterator where it is used up",
+            )
+        yield node
 
 
 def capture(nodes: Iterable[Node], baseline: Baseline, known: Mapping[int, str]) -> Entries:

@@ -18,8 +18,10 @@ class SegmentRequest:
     state (None before event 0). `start_root` seeds the witness; it is zero while nobody knows it,
     at preflight. `tape` is a recording to replay; with `tape_follows` it is being made, and waited
     for once the program is loaded. With `target_file` the target is not known yet either: at
-    the first cut that file is waited for, and read. `trace` also writes every event's state root;
-    `perturb` other than 0 asks for an unlike environment, as at preflight.
+    the first cut that file is waited for, and read. With `beyond` the state at that cut is kept
+    under `kept/` and the number of its event, and the segment ends at the cut after it. `trace`
+    also writes every event's state root; `perturb` other than 0 asks for an unlike environment,
+    as at preflight.
     """
 
     manifest: Digest
@@ -31,6 +33,7 @@ class SegmentRequest:
     tape: Path | None = None
     tape_follows: bool = False
     target_file: Path | None = None
+    beyond: bool = False
     trace: bool = False
     perturb: int = 0
 

@@ -42,12 +42,13 @@ REPORT_EVERY_S = 0.5
 POLL_S = 0.002
 MESSAGE_CHARS_MAX = 1000
 STOP = "stop"
+KEPT = "kept"
 
 Report = Callable[[dict[str, Any]], None]
 
 
 def run_segment(request: SegmentRequest, scratch: Path, report: Report) -> SegmentResult:
-    """Run the segment and write `state/`, `tape.json`, `outputs.json`, `files/`.
+    """Run the segment and write `state/`, `tape.json`, `outputs.json`, `files/`, maybe `kept/`.
 
     Raises `ArtifactError` for missing or foreign bytes, `StateError` for what cannot be
     expressed, `LimitExceeded`; an exception of the program is an outcome, not an error.
@@ -90,6 +91,7 @@ class _Segment(Watcher):
         self._reported = 0.0
         self._trace: list[list[Any]] = []
         self._target = None if request.target_file else request.target_event
+        self._has_kept = False
         self._stopping = False
         self._stopped = False
         self._batches_before = 0
@@ -236,7 +238,13 @@ class _Segment(Watcher):
             self._began += waited_s  # waiting is no work
             self._tape.skip(waited_s)
             self._target = int(self._request.target_file.read_text())
-        return event >= self._target
+        if event < self._target:
+            return False
+        if self._request.beyond and not self._has_kept:
+            self._has_kept = True
+            self._save(self._encoded(), f"{KEPT}/{event}")
+            return False
+        return True
 
     def _start(self) -> Mapping[str, Any] | None:
         """Return the value of the start state, or None before the first event."""
@@ -271,11 +279,14 @@ class _Segment(Watcher):
         self._keep(encoded)
 
     def _keep(self, encoded: State) -> None:
+        self._save(encoded, "state")
+        self._end = encoded
+
+    def _save(self, encoded: State, name: str) -> None:
         with _Timed(self):
-            folder = self._scratch / "state"
-            folder.mkdir()
+            folder = self._scratch / name
+            folder.mkdir(parents=True)
             state.save(encoded, folder)
-            self._end = encoded
 
     def _at(self, event: int) -> None:
         self._tape.at(event)

@@ -62,7 +62,7 @@ def take(trainer: Any, *, final: bool = False) -> dict[str, Any]:
         entries = finished.without_circumstances(trainer, entries)
     else:
         run: Run = vars(trainer.fit_loop)[loops.ATTRIBUTE]
-        entries = objects.capture(nodes, run.baseline, known)
+        entries = objects.capture(objects.without_iterators(nodes), run.baseline, known)
         _write_run(trainer, run, value, known)
     for path, entry in entries.items():
         value[_SECTIONS[path.partition("/")[0]]][path] = entry

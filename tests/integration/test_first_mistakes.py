@@ -8,15 +8,16 @@
 6. A file is read inside the fit; it is not there.
 7. A tensor is moved to "cuda" by hand in `training_step`.
 8. An operator has no reproducible definition.
-9. `audit` is none of its words and no share.
-10. The budget is above the balance.
-11. The coordinator's address is wrong.
-12. No network runs.
-13. `gensyn verify` is given a file that is not there.
-14. `gensyn verify` is given a file that is no report.
-15. A job is called by another name than its own.
-16. The script is misspelt.
-17. A variable is misspelt in a notebook.
+9. What the program counts in a global is lost when the fit is cut.
+10. `audit` is none of its words and no share.
+11. The budget is above the balance.
+12. The coordinator's address is wrong.
+13. No network runs.
+14. `gensyn verify` is given a file that is not there.
+15. `gensyn verify` is given a file that is no report.
+16. A job is called by another name than its own.
+17. The script is misspelt.
+18. A variable is misspelt in a notebook.
 """
 
 import json
@@ -36,6 +37,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 MISTAKE = sys.argv[1]
+STEPS = []
 
 class Locked(TensorDataset):
     def __init__(self, *tensors):
@@ -58,6 +60,9 @@ class Line(pl.LightningModule):
         out = self.net(x)
         if MISTAKE == "operator":
             out = out + torch.special.bessel_j0(out.detach())
+        if MISTAKE == "global":
+            STEPS.append(batch_idx)
+            out = out * len(STEPS)
         return torch.nn.functional.cross_entropy(out, y)
 
     def configure_optimizers(self):
@@ -123,6 +128,7 @@ def last_line(done: Done) -> str:
         ("read", "weights.csv", "before `fit`"),
         ("cuda", "CUDA", "self.device"),
         ("operator", "special_bessel_j0", "line.py:"),
+        ("global", "after a cut", "attributes of the module"),
     ],
 )
 def test_a_mistake_in_a_program(user: Run, mistake: str, what: str, way_out: str) -> None:

@@ -1,7 +1,9 @@
 """What training changed in a program's objects, and only that, is recorded and put back."""
 
+import itertools
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -231,3 +233,26 @@ def test_only_plain_attributes_make_a_dataset_whole() -> None:
     assert objects.is_whole(objects.walk(nodes, {}))
     whole.file = threading.Lock()
     assert not objects.is_whole(objects.walk(nodes, {}))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        itertools.count(),
+        itertools.cycle("ab"),
+        iter([1]),
+        (each for each in "ab"),
+        zip("a", "b", strict=True),
+    ],
+    ids=lambda made: type(made).__name__,
+)
+def test_how_far_an_iterator_has_got_is_no_state(made: Any) -> None:
+    nodes = objects.walk([Root("top", Thing(turns=made))], {})
+    with pytest.raises(StateError, match=r"top/turns holds a \w+, an iterator"):
+        list(objects.without_iterators(nodes))
+
+
+def test_an_open_file_is_not_taken_for_an_iterator(tmp_path: Path) -> None:
+    with (tmp_path / "notes").open("w") as file:
+        nodes = objects.walk([Root("top", Thing(notes=file))], {})
+        assert [each.kind for each in objects.without_iterators(nodes)] == ["object", "opaque"]
