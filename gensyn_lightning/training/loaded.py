@@ -51,6 +51,7 @@ class Loaded:
     def start(self) -> None:
         """Make this process, or a fork of it, one that runs: call it once."""
         self._settle()
+        self.workspace.names_only.guard()
         normal.start_threads(self.manifest.threads)
 
     def _settle(self) -> None:

@@ -1,7 +1,8 @@
 """The files of a program's folders: part of its state by digest, and its outputs.
 
 Nothing here needs torch. A file the program finds again in a later segment comes from the folder
-of artifacts; one that lay in the submitter's folder all along is an empty file of that name.
+of artifacts; one that lay in the submitter's folder all along is an empty file of that name, which
+may be replaced or removed, but not read or added to.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from gensyn_lightning.errors import ArtifactError, LimitExceeded, Malformed, Sta
 from gensyn_lightning.protocol.digest import Digest, parse_digest
 from gensyn_lightning.training.files import CONTAINER_MAGIC
 from gensyn_lightning.training.manifest import Manifest, check_relative
+from gensyn_lightning.training.names_only import NamesOnly
 from gensyn_lightning.training.outputs import FILES_MAX, File, Removed
 
 BYTES_MAX = 1 << 40
 _LISTED = "listed"
+_NOTHING = blake3().hexdigest()
 
 Key = tuple[str, str]
 Stamp = tuple[int, int, int]
@@ -49,6 +52,7 @@ class Workspace:
         self._folders = folders
         self._artifacts = artifacts
         self._files = files
+        self.names_only = NamesOnly()
         self._known: dict[Key, Kept] = {}
         self._before: dict[Key, Kept] = {}
 
@@ -58,8 +62,10 @@ class Workspace:
             (each.name, entry.path) for each in self._manifest.folders for entry in each.entries
         }
         for key, path in self._walk():
-            form = _LISTED if key in listed and not path.stat().st_size else ""
-            self._known[key] = self._look(path, form)
+            if key in listed and not path.stat().st_size:
+                self._known[key] = self._listed(path)
+            else:
+                self._known[key] = self._look(path)
         self._before = dict(self._known)
 
     def stamps(self) -> dict[Key, Stamp]:
@@ -71,6 +77,7 @@ class Workspace:
         for _, path in list(self._walk()):
             path.unlink()
         self._known = {}
+        self.names_only.clear()
         named = [(folder, *each) for folder, entries in written.items() for each in entries.items()]
         # Links last, when what they point at is there.
         for folder, name, (digest, length, form, link) in sorted(
@@ -89,8 +96,11 @@ class Workspace:
         for key, path in self._walk():
             kept = self._known.get(key)
             if kept is None or kept.stamp != _stamp(path):
-                kept = self._look(path, "")
-                self._keep(path, kept)
+                if kept is not None and kept.form == _LISTED and self.names_only.has(path):
+                    kept = replace(kept, stamp=_stamp(path))
+                else:
+                    kept = self._look(path)
+                    self._keep(path, kept)
             known[key] = kept
             found[key[0]][key[1]] = [kept.digest, kept.length, kept.form, kept.link]
         if sum(each.length for each in known.values()) > BYTES_MAX:
@@ -127,10 +137,14 @@ class Workspace:
                     path = Path(above) / each
                     yield (name, os.path.relpath(path, place)), path
 
-    def _look(self, path: Path, form: str) -> Kept:
+    def _listed(self, path: Path) -> Kept:
+        self.names_only.add(path)
+        return Kept(_NOTHING, 0, _LISTED, "", _stamp(path))
+
+    def _look(self, path: Path) -> Kept:
         link = _link(path)
         if link and not path.exists():
-            return Kept(blake3().hexdigest(), 0, form or "bytes", link, _stamp(path))
+            return Kept(_NOTHING, 0, "bytes", link, _stamp(path))
         if not path.is_file():
             raise StateError(
                 f"{path.name} is no file", hint="write plain files into declared folders"
@@ -144,7 +158,7 @@ class Workspace:
                 hasher.update(start)
                 length += len(start)
                 start = file.read(1 << 20)
-        return Kept(hasher.hexdigest(), length, form or kind, link, _stamp(path))
+        return Kept(hasher.hexdigest(), length, kind, link, _stamp(path))
 
     def _keep(self, path: Path, kept: Kept) -> None:
         target = self._files / kept.digest
@@ -160,6 +174,7 @@ class Workspace:
             path.symlink_to(link)
         elif form == _LISTED:
             path.touch()
+            self.names_only.add(path)
         else:
             source = self._artifacts / parse_digest(digest).hex()
             if not source.exists():

@@ -6,18 +6,19 @@
 4. The data set holds a lock, which cannot travel.
 5. The module holds a file open for writing, which cannot travel.
 6. A file is read inside the fit; it is not there.
-7. A tensor is moved to "cuda" by hand in `training_step`.
-8. An operator has no reproducible definition.
-9. What the program counts in a global is lost when the fit is cut.
-10. `audit` is none of its words and no share.
-11. The budget is above the balance.
-12. The coordinator's address is wrong.
-13. No network runs.
-14. `gensyn verify` is given a file that is not there.
-15. `gensyn verify` is given a file that is no report.
-16. A job is called by another name than its own.
-17. The script is misspelt.
-18. A variable is misspelt in a notebook.
+7. A file that lay in the trainer's folder before is added to; what was in it did not travel.
+8. A tensor is moved to "cuda" by hand in `training_step`.
+9. An operator has no reproducible definition.
+10. What the program counts in a global is lost when the fit is cut.
+11. `audit` is none of its words and no share.
+12. The budget is above the balance.
+13. The coordinator's address is wrong.
+14. No network runs.
+15. `gensyn verify` is given a file that is not there.
+16. `gensyn verify` is given a file that is no report.
+17. A job is called by another name than its own.
+18. The script is misspelt.
+19. A variable is misspelt in a notebook.
 """
 
 import json
@@ -55,6 +56,8 @@ class Line(pl.LightningModule):
         x, y = batch
         if MISTAKE == "read":
             open("weights.csv").read()
+        if MISTAKE == "append":
+            open(f"{self.trainer.default_root_dir}/history.txt", "a").write("again")
         if MISTAKE == "cuda":
             x = x.cuda()
         out = self.net(x)
@@ -72,6 +75,7 @@ options = {
     "name": {"strategy": "gensin"},
     "devices": {"devices": 2, "accelerator": "cpu"},
     "gpu": {"accelerator": "gpu"},
+    "append": {"default_root_dir": "kept"},
 }.get(MISTAKE, {})
 kind = Locked if MISTAKE == "lock" else TensorDataset
 data = DataLoader(kind(torch.randn(32, 4), torch.zeros(32).long()), batch_size=8)
@@ -93,6 +97,8 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     folder = tmp_path_factory.mktemp("newcomer")
     (folder / "line.py").write_text(PROGRAM)
     (folder / "weights.csv").write_text("1,2")
+    (folder / "kept").mkdir()
+    (folder / "kept/history.txt").write_text("last week")
     (folder / "notes.json").write_text('{"loss": 0.1}')
     environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "GENSYN_HOME": str(folder / "g")}
     environ |= {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
@@ -126,6 +132,7 @@ def last_line(done: Done) -> str:
         ("lock", "dataset.lock", "setup()"),
         ("handle", "notes", "setup()"),
         ("read", "weights.csv", "before `fit`"),
+        ("append", "history.txt", "a new file"),
         ("cuda", "CUDA", "self.device"),
         ("operator", "special_bessel_j0", "line.py:"),
         ("global", "after a cut", "attributes of the module"),

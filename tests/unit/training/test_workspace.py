@@ -1,6 +1,7 @@
 """A program's files are part of its state by digest, and come back from the artifacts."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +127,10 @@ def test_a_state_that_names_no_file_of_ours_is_refused(
 ) -> None:
     with pytest.raises(error):
         here.workspace.restore({"root": entry})
+
+
+def test_a_name_that_is_only_touched_stays_one(here: Place) -> None:
+    before = here.workspace.written()
+    os.utime(here.root / "listed.txt", (0, 0))
+    assert here.workspace.written() == before
+    assert here.workspace.outputs() == ((), ())

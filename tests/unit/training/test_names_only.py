@@ -1,0 +1,59 @@
+"""A file that is here by name only may be replaced, and not taken for what it is at home."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gensyn_lightning.errors import StateError
+from gensyn_lightning.training.names_only import NamesOnly
+
+
+@pytest.fixture(scope="module")
+def guarded() -> NamesOnly:
+    made = NamesOnly()
+    made.guard()
+    return made
+
+
+@pytest.fixture
+def file(tmp_path: Path, guarded: NamesOnly) -> Iterator[Path]:
+    path = tmp_path / "history.txt"
+    path.touch()
+    guarded.add(path)
+    yield path
+    guarded.clear()
+
+
+@pytest.mark.parametrize("mode", ["r", "rb", "a", "r+"])
+def test_it_is_not_opened_for_what_is_in_it(file: Path, mode: str) -> None:
+    with pytest.raises(StateError, match=r"history.txt was in its folder") as caught:
+        file.open(mode)
+    assert "before `fit`" in caught.value.hint
+
+
+def test_another_name_for_it_is_no_way_around(file: Path) -> None:
+    other = file.parent / "link"
+    other.symlink_to(file)
+    for path in (other, file.parent / "." / "history.txt"):
+        with pytest.raises(StateError):
+            os.open(path, os.O_RDONLY)
+
+
+def test_once_it_is_written_anew_it_is_a_file_like_any_other(
+    file: Path, guarded: NamesOnly
+) -> None:
+    assert guarded.has(file)
+    file.write_text("new")
+    with file.open("a") as more:
+        more.write(", and more")
+    assert file.read_text() == "new, and more"
+    assert not guarded.has(file)
+
+
+def test_so_it_is_once_it_was_replaced(file: Path) -> None:
+    other = file.parent / "other"
+    other.write_text("whole")
+    other.replace(file)
+    assert file.read_text() == "whole"
