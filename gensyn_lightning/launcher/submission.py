@@ -6,14 +6,16 @@ import contextlib
 import secrets
 import shutil
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from gensyn_lightning import config as settings
 from gensyn_lightning.client import Client
 from gensyn_lightning.errors import (
+    GensynError,
     InvalidProof,
     InvalidTransition,
     NetworkError,
@@ -147,7 +149,7 @@ class Submission:
             interrupted = pressed
             self.display.say(f"{display_id(name)}: stopping; press Ctrl-C again to leave at once")
             self._cancel()
-            self._follow(network, name, time.monotonic() + CANCEL_S)
+            self._follow(network, name, CANCEL_S)
         finally:
             self._cancel = None
         report = self._report_path()
@@ -218,22 +220,42 @@ class Submission:
         self.display.say(f"{display_id(job_id(job))} submitted: {terms.said(job)}")
         return job
 
-    def _follow(self, network: Reach, name: JobId, deadline: float | None = None) -> None:
-        """Show the job's log until the job has ended."""
-        limit = self.config.timeout_seconds
-        deadline = deadline or (time.monotonic() + limit if limit else None)
+    def _follow(self, network: Reach, name: JobId, limit_s: float = 0.0) -> None:
+        """Show the job's log until the job has ended; cancel it when it takes too long."""
         board = self.board
         assert board is not None
-        for entry in network.client.events(name, self._cursor):
-            self._cursor = max(self._cursor, entry.cursor)
-            said = board.hear(entry.at_ms, entry.kind, entry.body)
-            if self.options.on_event is not None:
-                self.options.on_event(entry)
-            self.display.follow(board, said)
-            Network.keep(self.config.home)
-            if deadline is not None and time.monotonic() > deadline:
+        with self._in_time(network, name, limit_s or self.config.timeout_seconds):
+            for entry in network.client.events(name, self._cursor):
+                self._cursor = max(self._cursor, entry.cursor)
+                said = board.hear(entry.at_ms, entry.kind, entry.body)
+                if self.options.on_event is not None:
+                    self.options.on_event(entry)
+                self.display.follow(board, said)
+                Network.keep(self.config.home)
+
+    @contextlib.contextmanager
+    def _in_time(self, network: Reach, name: JobId, limit_s: float) -> Iterator[None]:
+        """Cancel the job if the block takes longer than `limit_s`, unless that is 0.
+
+        A thread does it: a job that nobody works on has no events either.
+        """
+
+        def stop() -> None:
+            try:
                 _cancel(network.client, name)
-                deadline = None
+            except GensynError as error:
+                self.display.say(
+                    f"{display_id(name)} took too long and could not be stopped: {error}"
+                )
+
+        timer = threading.Timer(limit_s, stop)
+        timer.daemon = True
+        if limit_s:
+            timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _finish(
         self,

@@ -89,6 +89,11 @@ class ConfinedFolders:
             os.rename(staged, name, src_dir_fd=handle, dst_dir_fd=handle)
         return self._places[folder].joinpath(*above, name)
 
+    def has(self, path: str | os.PathLike[str]) -> bool:
+        """Return whether a path is in one of the folders, or is one."""
+        found = Path(os.path.abspath(path))
+        return any(found.is_relative_to(each) for each in self._places.values())
+
     def remove(self, folder: str, path: str) -> None:
         """Remove a file the program removed; one that is not there is no error."""
         *above, name = self._parts(folder, path)

@@ -7,6 +7,7 @@ constructor runs.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import warnings
@@ -72,6 +73,7 @@ class Return:
         value = state.decode(result.state, folders=self.places, resolve=resolve_loaded)
         if not same_program:
             snapshot.must_match(self.trainer, value)
+        self._must_stay(value)
         self.deliver(result.outputs, result.files)
         for each in result.outputs:
             tell(self._loggers, each.calls, self.places)
@@ -85,6 +87,17 @@ class Return:
         if result.outcome is Outcome.RAISED:
             text = "\n".join(each.text for each in trace)
             raise raised.read(value["raised"], text).rebuild()
+
+    def _must_stay(self, value: Mapping[str, Any]) -> None:
+        """Raise `Malformed` if the next fit would write where this one had declared nothing."""
+        before = {"trainer/_default_root_dir": self.trainer._default_root_dir}
+        for index, callback in enumerate(self.trainer.callbacks):
+            before[f"callbacks/{index}/dirpath"] = getattr(callback, "dirpath", None)
+        for path, known in before.items():
+            after = value[path.partition("/")[0]].get(path, {}).get("value")
+            moved = isinstance(after, str | os.PathLike) and after != known
+            if moved and not self.confined.has(after):
+                raise Malformed(f"the state moves {path} to a folder that was not declared")
 
     def deliver(self, outputs: Sequence[Outputs], stored: Path) -> None:
         """Write what several segments left of their files; `stored` holds them by digest."""

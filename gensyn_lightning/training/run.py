@@ -73,6 +73,7 @@ class Run:
         self._unsettled = False
         self._depth = 0
         self._is_set_up = False
+        self.names: list[str] = []
         self.running = False
         self._sanity_steps = trainer.num_sanity_val_steps
 
@@ -121,6 +122,7 @@ class Run:
             return
         self.baseline.survey(objects.walk(*self._surroundings()))
         self.trainer.num_sanity_val_steps = self._sanity_steps
+        self.names = snapshot.names(self.trainer)
         if self._state is not None:
             self._watcher.state_returns(self._state)
             snapshot.restore(self.trainer, self._state)

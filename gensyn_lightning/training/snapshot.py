@@ -62,6 +62,7 @@ def take(trainer: Any, *, final: bool = False) -> dict[str, Any]:
         entries = finished.without_circumstances(trainer, entries)
     else:
         run: Run = vars(trainer.fit_loop)[loops.ATTRIBUTE]
+        _must_have_kept(run.names, value["model"])
         entries = objects.capture(objects.without_iterators(nodes), run.baseline, known)
         _write_run(trainer, run, value, known)
     for path, entry in entries.items():
@@ -105,6 +106,21 @@ def must_match(trainer: Any, value: Mapping[str, Any]) -> None:
                 f"another model was trained: {name} is {_form(there)} there, {_form(tensor)} here",
                 hint="take it back with the program that was sent",
             )
+
+
+def names(trainer: Any) -> list[str]:
+    """Return what the model's parameters and buffers are called, in order."""
+    return list(_model(trainer))
+
+
+def _must_have_kept(before: list[str], model: Mapping[str, Any]) -> None:
+    if list(model) != before:
+        odd = sorted(set(model) ^ set(before))[:4]
+        raise StateError(
+            f"training gave the model other parameters or buffers: {odd}",
+            hint="make every module in setup() or configure_model(); what adds some while it "
+            "trains, as pruning with masks does, cannot be cut into segments",
+        )
 
 
 def _must_have_names(live: Mapping[str, Any], written: Mapping[str, Any]) -> None:

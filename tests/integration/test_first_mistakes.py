@@ -10,15 +10,16 @@
 8. A tensor is moved to "cuda" by hand in `training_step`.
 9. An operator has no reproducible definition.
 10. What the program counts in a global is lost when the fit is cut.
-11. `audit` is none of its words and no share.
-12. The budget is above the balance.
-13. The coordinator's address is wrong.
-14. No network runs.
-15. `gensyn verify` is given a file that is not there.
-16. `gensyn verify` is given a file that is no report.
-17. A job is called by another name than its own.
-18. The script is misspelt.
-19. A variable is misspelt in a notebook.
+11. The model is given parameters while it trains.
+12. `audit` is none of its words and no share.
+13. The budget is above the balance.
+14. The coordinator's address is wrong.
+15. No network runs.
+16. `gensyn verify` is given a file that is not there.
+17. `gensyn verify` is given a file that is no report.
+18. A job is called by another name than its own.
+19. The script is misspelt.
+20. A variable is misspelt in a notebook.
 """
 
 import json
@@ -35,6 +36,7 @@ import sys
 import threading
 import pytorch_lightning as pl
 import torch
+import torch.nn.utils.prune
 from torch.utils.data import DataLoader, TensorDataset
 
 MISTAKE = sys.argv[1]
@@ -58,6 +60,8 @@ class Line(pl.LightningModule):
             open("weights.csv").read()
         if MISTAKE == "append":
             open(f"{self.trainer.default_root_dir}/history.txt", "a").write("again")
+        if MISTAKE == "prune":
+            torch.nn.utils.prune.identity(self.net, "weight")
         if MISTAKE == "cuda":
             x = x.cuda()
         out = self.net(x)
@@ -135,6 +139,7 @@ def last_line(done: Done) -> str:
         ("append", "history.txt", "a new file"),
         ("cuda", "CUDA", "self.device"),
         ("operator", "special_bessel_j0", "line.py:"),
+        ("prune", "net.weight_mask", "setup()"),
         ("global", "after a cut", "attributes of the module"),
     ],
 )

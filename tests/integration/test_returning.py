@@ -5,14 +5,17 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from gensyn_lightning.errors import ProgramRaised
+from gensyn_lightning.errors import Malformed, ProgramRaised
 from gensyn_lightning.node.runner import Runner
+from gensyn_lightning.training import returning, state
+from gensyn_lightning.training.named import resolve_loaded
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 sys.path.insert(0, str(Path(__file__).parent))
@@ -168,3 +171,24 @@ def test_a_tensorboard_style_call_reaches_the_users_own_logger(runner: Runner) -
     rows = (Path(logger.log_dir) / "metrics.csv").read_text().splitlines()
     assert rows[0] == "epoch,loss_now,step"
     assert len(rows) == 5
+
+
+@pytest.mark.parametrize("path", ["trainer/_default_root_dir", "callbacks/0/dirpath"])
+def test_a_state_cannot_move_the_folders_of_the_next_fit(
+    runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    honest = returning.Return.apply
+
+    def hostile(self: Any, result: Any, **options: Any) -> None:
+        value = state.decode(result.state, folders=self.places, resolve=resolve_loaded)
+        value[path.partition("/")[0]][path] = {"value": str(tmp_path / "elsewhere")}
+        forged = state.encode(value, folders=self.places)
+        honest(self, replace(result, state=forged), **options)
+
+    monkeypatch.setattr(returning.Return, "apply", hostile)
+    pl = importlib.import_module(FLAVOURS[0])
+    saver = pl.callbacks.ModelCheckpoint(dirpath=tmp_path / "kept")
+    trainer, model = build(FLAVOURS[0], runner, callbacks=[saver], max_steps=2)
+    with pytest.raises(Malformed, match="was not declared"):
+        trainer.fit(model)
+    assert saver.dirpath == str(tmp_path / "kept")
