@@ -20,8 +20,9 @@ def people() -> Console:
 
 
 def say(text: str, style: str = "") -> None:
-    """Tell people something."""
-    people().print(text, style=style, markup=False)
+    """Tell people something, in lines that cannot steer their terminal."""
+    lines = (printable(each, chars_max=len(each)) for each in text.split("\n"))
+    people().print("\n".join(lines), style=style, markup=False)
 
 
 def show(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

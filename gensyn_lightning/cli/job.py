@@ -15,6 +15,7 @@ from gensyn_lightning.network import Home, jobs
 from gensyn_lightning.network.connection import connected
 from gensyn_lightning.protocol.job import JobId, State, display_id
 from gensyn_lightning.protocol.jsonform import to_json
+from gensyn_lightning.report.finding import printable
 
 JOB_SCHEMA, LIST_SCHEMA, EVENT_SCHEMA = "gensyn-job/1", "gensyn-jobs/1", "gensyn-event/1"
 ENDED = frozenset({State.SETTLED, State.REFUNDED})
@@ -88,7 +89,8 @@ def events(
         for entry in client.events(job, since):
             at = time.strftime("%H:%M:%S", time.localtime(entry.at_ms / 1000))
             details = " ".join(f"{key}={_text(value)}" for key, value in entry.body.items())
-            say(f"{entry.cursor:5d} {at} {entry.kind} {details}")
+            line = f"{entry.cursor:5d} {at} {entry.kind} {details}"
+            say(printable(line, chars_max=len(line)))
             if as_json:
                 fields = {"cursor": entry.cursor, "at_ms": entry.at_ms, "kind": entry.kind}
                 emit(EVENT_SCHEMA, {**fields, "body": entry.body})

@@ -36,7 +36,8 @@ def tell(client: Client, job: JobId, since: int, *, follow: bool, as_json: bool)
         if entry.kind == "committed":
             _segment(client, job, entry, as_json=as_json)
         elif entry.kind in TOLD:
-            say(TOLD[entry.kind].format_map({"why": "", "first_index": "?", **entry.body}))
+            told = {"why": "", "first_index": "?", **entry.body}
+            say(printable(TOLD[entry.kind].format_map(told)))
         if not follow and entry.kind != PROGRESS and entry.cursor >= last:
             return
 
@@ -52,7 +53,8 @@ def _segment(client: Client, job: JobId, entry: LogEntry, *, as_json: bool) -> N
             place = {"cursor": entry.cursor, "at_ms": entry.at_ms, "segment": index}
             emit(SCHEMA, {**place, "event": event, "stream": stream, "text": text})
         else:
-            print(text, flush=True)
+            line = text.expandtabs()
+            print(printable(line, chars_max=len(line)), flush=True)
 
 
 def _outputs(client: Client, job: JobId, entry: LogEntry) -> Outputs | None:

@@ -1,7 +1,8 @@
 """Says on stderr what a job is doing, in the style of the user's progress bar.
 
 On a terminal one line is kept up to date, drawn by rich or by tqdm like the trainer's own bar;
-anywhere else a line is printed now and then.
+anywhere else a line is printed now and then. Nodes and the network have a part in what is said, so
+nothing in it reaches the terminal that could steer it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, Protocol, TextIO
 
 from gensyn_lightning.errors import GensynError
 from gensyn_lightning.launcher.board import Board
+from gensyn_lightning.report.finding import printable
 
 PLAIN_EVERY_S = 2.0
 DRAW_EVERY_S = 0.1
@@ -43,14 +45,14 @@ class Display:
     def say(self, text: str) -> None:
         """Print a line that stays."""
         if self._line is not None:
-            self._line.say(f"gensyn: {text}")
+            self._line.say(f"gensyn: {printable(text)}")
 
     def update(self, text: str, *, always: bool = False) -> None:
         """Show how far things are; at most ten times a second."""
         now = time.monotonic()
         if self._line is not None and (always or now - self._drawn_s >= DRAW_EVERY_S):
             self._drawn_s = now
-            self._line.update(f"gensyn: {text}")
+            self._line.update(f"gensyn: {printable(text)}")
 
     def moved(self, verb: str) -> Callable[[int, int], None]:
         """Return a callback that shows how many bytes of how many were moved, and how fast.

@@ -16,7 +16,7 @@ def remark(kind: str, body: Mapping[str, Any]) -> str:
     index = int(body.get("index", 0))
     match kind:
         case "audit_expired":
-            return f"segment {index}: a check was not finished ({body.get('reason', '')})"
+            return f"segment {index}: a check was not finished ({reason(kind, body)})"
         case "reported":
             return _verdict(index, body)
         case "arbitrated":
@@ -27,7 +27,7 @@ def remark(kind: str, body: Mapping[str, Any]) -> str:
 
 
 def reason(kind: str, body: Mapping[str, Any]) -> str:
-    """Return why a segment is lost."""
+    """Return why a segment is lost or a check was not finished."""
     return printable(str(body.get("reason") or kind)[:REASON_CHARS_MAX])
 
 

@@ -16,48 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from gensyn_lightning.errors import LimitExceeded, StateError
-from gensyn_lightning.training import state
+from gensyn_lightning.training import methods, state
 from gensyn_lightning.training.folders import PathMap
 from gensyn_lightning.training.manifest import LoggerMeta
+from gensyn_lightning.training.methods import EXPERIMENT_METHODS, METHODS
 from gensyn_lightning.training.named import Resolver
 from gensyn_lightning.training.outputs import CALLS_MAX, Call
 from gensyn_lightning.training.reading import Reader
 
 CONTAINER_BYTES_MAX = 4 << 20
-METHODS = frozenset(
-    {
-        "log_metrics",
-        "log_hyperparams",
-        "log_image",
-        "log_text",
-        "log_table",
-        "log_audio",
-        "log_video",
-        "save",
-        "finalize",
-    }
-)
-EXPERIMENT_METHODS = frozenset(
-    {
-        "add_audio",
-        "add_custom_scalars",
-        "add_embedding",
-        "add_histogram",
-        "add_hparams",
-        "add_image",
-        "add_images",
-        "add_pr_curve",
-        "add_scalar",
-        "add_scalars",
-        "add_tensor",
-        "add_text",
-        "flush",
-        "log",
-        "log_hparams",
-        "log_metrics",
-        "save",
-    }
-)
 # Told to a logger without anything travelling: the graph or the file is not plain data.
 SILENT = frozenset({"log_graph", "after_save_checkpoint", "watch", "unwatch"})
 
@@ -81,6 +48,7 @@ class Calls:
                 hint="raise Trainer(log_every_n_steps=...)",
             )
         given = _given([list(args), dict(kwargs)], self._folders, method)
+        methods.check(method, list(args), kwargs)
         self.made.append(Call(self.event, logger, method, given))
 
 

@@ -20,7 +20,7 @@ import torch
 
 from gensyn_lightning.errors import Malformed, StateError
 from gensyn_lightning.protocol.commitment import Outcome
-from gensyn_lightning.training import raised, recorder, snapshot, state
+from gensyn_lightning.training import methods, raised, recorder, snapshot, state
 from gensyn_lightning.training.capture import Captured
 from gensyn_lightning.training.confined import ConfinedFolders
 from gensyn_lightning.training.files import State
@@ -143,14 +143,18 @@ def tell(loggers: Sequence[Any], calls: Iterable[Call], places: Mapping[str, Pat
         if call.logger >= len(loggers):
             raise Malformed(f"the program called logger {call.logger} of {len(loggers)}")
         logger = loggers[call.logger]
-        owner, _, method = call.method.rpartition(".")
-        if owner not in ("", "experiment") or method not in _allowed(owner):
+        if not methods.is_known(call.method):
             raise Malformed(f"a program may not call {call.method[:80]} of a logger")
         try:
             args, kwargs = recorder.arguments(call, places, resolve_loaded)
         except StateError as error:
             warnings.warn(f"{call.method} was left out: {error}", stacklevel=2)
             continue
+        try:
+            methods.check(call.method, args, kwargs)
+        except StateError as error:
+            raise Malformed(str(error)) from error
+        owner, _, method = call.method.rpartition(".")
         target = logger.experiment if owner else logger
         getattr(target, method)(*args, **kwargs)
 
@@ -175,10 +179,6 @@ def _deaf_loggers(captured: Captured) -> list[Any]:
     calls.muted = True
     manifest = captured.manifest
     return recorder.recorders(manifest.loggers, manifest.flavour, captured.places, calls)
-
-
-def _allowed(owner: str) -> frozenset[str]:
-    return recorder.EXPERIMENT_METHODS if owner else recorder.METHODS
 
 
 def _copy(source: Path) -> Callable[[BinaryIO], None]:

@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from gensyn_lightning import cli
-from gensyn_lightning.cli.console import complain, emit, show
+from gensyn_lightning.cli.console import complain, emit, say, show
 from gensyn_lightning.cli.failure import CODES as OURS
 from gensyn_lightning.cli.failure import CRASHED, MISUSED, STOPPED, Failure
 
@@ -64,3 +64,10 @@ def test_a_complaint_is_one_line_whatever_it_quotes(capsys: pytest.CaptureFixtur
 def test_a_stranger_s_name_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     show("", ("node",), [("evil\x1b[2J[red]",)])
     assert "\x1b" not in capsys.readouterr().err
+
+
+def test_what_a_stranger_says_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    say("two\nlines \x1b[2J\x07")
+    complain(Failure("network", "gone \x1b]0;owned\x07", "ask \u202e"), as_json=False)
+    printed = capsys.readouterr().err
+    assert printed == "two\nlines \ufffd[2J\ufffd\nerror: gone \ufffd]0;owned\ufffd - ask \ufffd\n"

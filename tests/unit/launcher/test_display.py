@@ -5,8 +5,12 @@ from typing import Any
 
 import pytest
 
+from gensyn_lightning.errors import CoordinatorUnavailable
 from gensyn_lightning.launcher import display
+from gensyn_lightning.launcher.board import Board
 from gensyn_lightning.launcher.display import Display, size
+from gensyn_lightning.protocol.digest import Digest
+from gensyn_lightning.protocol.job import JobId
 
 
 class Terminal(io.StringIO):
@@ -44,6 +48,35 @@ def test_on_a_terminal_one_line_is_kept_up_to_date(bar: Any) -> None:
     shown.say("segment 3 is trained again")
     shown.close()
     assert "gensyn: segment 3 is trained again" in stream.getvalue()
+
+
+EVIL = "\x1b]0;owned\x07\x1b[2J\x1b[1;32mVERIFIED\x1b[0m\r\nroot@host:~# \u202e"
+LOG = [
+    ("audit_expired", {"index": 3, "verifier": "ab", "reason": EVIL}),
+    ("refuted", {"index": 0, "reason": EVIL}),
+    ("reported", {"index": 0, "verdict": EVIL, "field": EVIL}),
+    ("arbitrated", {"index": 0, "outcome": EVIL}),
+    (EVIL, {"index": EVIL}),
+]
+
+
+@pytest.mark.parametrize(("kind", "body"), LOG)
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+@pytest.mark.parametrize("bar", [None, RichProgressBar()])
+def test_what_the_network_says_cannot_steer_the_terminal(
+    kind: str, body: dict[str, Any], bar: Any, stream: type[io.StringIO]
+) -> None:
+    written = stream()
+    shown = Display(bar, stream=written)
+    board = Board(JobId(Digest(bytes(32))))
+    shown.follow(board, board.hear(1, kind, body))
+    shown.lost(CoordinatorUnavailable(EVIL))
+    shown.say(EVIL)
+    shown.update(EVIL, always=True)
+    shown.close()
+    found = written.getvalue()
+    assert "owned" in found
+    assert not [each for each in ("\x07", "\x1b]", "\x1b[2J", "\u202e", "\nroot@") if each in found]
 
 
 def test_a_quiet_display_says_nothing() -> None:

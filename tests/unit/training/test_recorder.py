@@ -100,6 +100,19 @@ def test_what_cannot_travel_is_refused(calls: Calls, tmp_path: Path) -> None:
         logger.experiment.add_image("a", torch.zeros(1200, 1200))
 
 
+def test_a_name_that_could_leave_the_loggers_folder_is_refused_early(
+    calls: Calls, tmp_path: Path
+) -> None:
+    logger = made(calls, tmp_path, "lightning.pytorch", "x:Y")
+    with pytest.raises(StateError, match=r"tag_scalar_dict of experiment.add_scalars .*'\.\.'"):
+        logger.experiment.add_scalars("x", {"a/../../b": 1.0})
+    with pytest.raises(StateError, match="after the fit"):
+        logger.log_image("x", ["picture.png"])
+    with pytest.raises(StateError, match="save takes no arguments"):
+        logger.save("everything")
+    assert calls.made == []
+
+
 def test_calls_are_bounded(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorder, "CALLS_MAX", 1)
     calls.add(0, "save", [], {})

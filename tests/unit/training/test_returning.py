@@ -97,6 +97,50 @@ def test_no_other_method_of_a_logger_is_called(method: str, logger: int) -> None
     assert heard.said == []
 
 
+UP = "/../../../../../.."
+OUT = [
+    ("experiment.add_scalars", ("x", {f"{UP}/victim/a": 1.0}, 1), {}),
+    (
+        "experiment.add_embedding",
+        (torch.eye(2), ["a", "b"]),
+        {"global_step": f"..{UP}/victim/b"},
+    ),
+    ("experiment.add_hparams", ({"a": 1}, {"b": 1.0}), {"run_name": f"..{UP}/victim/c"}),
+    ("log_metrics", ({"x": {f"{UP}/victim/d": 1.0}}, 1), {}),
+    ("log_hyperparams", ({"a": 1}, {"x": {f"{UP}/victim/e": 1.0}}), {}),
+]
+
+
+@pytest.mark.parametrize(("method", "args", "kwargs"), OUT)
+def test_nothing_told_to_tensorboard_lands_outside_of_its_folder(
+    method: str, args: Any, kwargs: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "victim").mkdir()
+    logger = pl.loggers.TensorBoardLogger(tmp_path / "project" / "runs")
+    given = recorder._given([list(args), kwargs], {}, method)
+    with pytest.raises(Malformed, match=method):
+        tell([logger], [Call(0, 0, method, given)], {})
+    logger.finalize("success")
+    assert list((tmp_path / "victim").iterdir()) == []
+    assert {each.name for each in tmp_path.iterdir()} <= {"victim", "project"}
+
+
+def test_tensorboard_is_told_what_it_would_have_heard_here(tmp_path: Path) -> None:
+    logger = pl.loggers.TensorBoardLogger(tmp_path)
+    made = recorder.Calls({})
+    made.add(0, "log_hyperparams", [{"a": 1}, {"hp/metric": 0.5}], {})
+    made.add(0, "experiment.add_scalars", ["losses", {"train": 1.0, "deep/val": 2.0}, 3], {})
+    made.add(0, "experiment.add_embedding", [torch.eye(2)], {"metadata": ["../a", "b"]})
+    made.add(0, "experiment.add_hparams", [{"a": 1}, {"b": 1.0}], {"run_name": "first"})
+    made.add(0, "experiment.add_text", ["note", "see ../.. and https://example.com"], {})
+    tell([logger], made.made, {})
+    logger.finalize("success")
+    found = {
+        each.relative_to(logger.log_dir).as_posix() for each in Path(logger.log_dir).rglob("*")
+    }
+    assert {"losses_train", "losses_deep/val", "00000/default/metadata.tsv", "first"} <= found
+
+
 def test_lines_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     show([Line(0, "stdout", "a\x1b[2Jb\tc"), Line(0, "stderr", "x\ry"), Line(1, "warning", "w")])
     said = capsys.readouterr()
