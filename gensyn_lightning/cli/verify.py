@@ -30,7 +30,8 @@ def verify(  # noqa: PLR0913, PLR0917 - a flag each
         list[Path] | None, typer.Option("--trust", help="a file of pinned accounts; repeatable")
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(help="also compare this model file or folder (L3)")
+        Path | None,
+        typer.Option(help="also compare the model in this file or folder, by name (L3)"),
     ] = None,
     replay: Annotated[
         int, typer.Option(min=0, help="also run this many segments again here (L4)")
@@ -43,7 +44,8 @@ def verify(  # noqa: PLR0913, PLR0917 - a flag each
     """Check a report: form, signatures, records; with options also model files and replays.
 
     Exit codes: 0 verified, 1 error, 2 usage, 3 the report does not hold, 4 inconclusive (for
-    example signers whose accounts are not pinned), 124 timeout, 130 interrupted.
+    example signers whose accounts are not pinned, or a checkpoint that cannot be read without
+    running it), 124 timeout, 130 interrupted.
     """
     done, pins = examine(report, trusted or [], chain=chain, escrow=escrow)
     if model is not None:

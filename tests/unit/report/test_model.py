@@ -1,13 +1,14 @@
 from __future__ import annotations
 
-import io
 import json
+import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from zips import records, saved, zipped
 
 from gensyn_lightning.protocol.digest import digest_of
 from gensyn_lightning.report.finding import Findings, Result
@@ -38,12 +39,19 @@ def safetensors(path: Path, data: Mapping[str, bytes] = BYTES, **changes: Any) -
     return path
 
 
-def checkpoint(path: Path, data: Mapping[str, bytes] = BYTES, how: int = 0) -> Path:
-    with zipfile.ZipFile(path, "w", how) as archive:
-        archive.writestr("archive/data.pkl", b"never read")
-        for place, each in enumerate(data.values()):
-            archive.writestr(f"archive/data/{place}", each)
-    return path
+def tensors(data: Mapping[str, bytes] = BYTES) -> dict[str, Any]:
+    import torch
+
+    return {
+        name: torch.frombuffer(bytearray(each), dtype=torch.float32).reshape(
+            SHAPES.get(name, (len(each) // 4,))
+        )
+        for name, each in data.items()
+    }
+
+
+def checkpoint(path: Path, data: Mapping[str, bytes] = BYTES, **more: Any) -> Path:
+    return saved({"epoch": 3, "state_dict": tensors(data), **more}, path)
 
 
 def result_of(path: Path, of: list[Leaf] | None = None) -> tuple[Result, str]:
@@ -73,9 +81,13 @@ def test_shards_in_a_folder_are_compared_together(tmp_path: Path) -> None:
     ],
 )
 def test_another_model_is_found(tmp_path: Path, data: dict[str, bytes], said: str) -> None:
-    result, detail = result_of(safetensors(tmp_path / "m.safetensors", data))
-    assert result is Result.FAIL
-    assert said in detail
+    for path in (
+        safetensors(tmp_path / "m.safetensors", data),
+        checkpoint(tmp_path / "m.ckpt", data),
+    ):
+        result, detail = result_of(path)
+        assert result is Result.FAIL
+        assert said in detail
 
 
 @pytest.mark.parametrize(
@@ -94,25 +106,100 @@ def test_a_header_that_lies_is_refused(tmp_path: Path, changes: Any, said: str) 
     assert said in detail
 
 
-def test_a_checkpoint_holds_every_tensor_bit_for_bit(tmp_path: Path) -> None:
+def test_a_checkpoint_is_compared_by_name_and_bits(tmp_path: Path) -> None:
     result, detail = result_of(checkpoint(tmp_path / "m.ckpt"))
     assert result is Result.PASS
-    assert "names are not compared" in detail
+    assert detail == "2 tensors, by name, type, shape and bits"
 
 
-def test_a_checkpoint_with_one_other_bit_is_found(tmp_path: Path) -> None:
-    data = {**BYTES, "net.bias": bytes(11) + b"\1"}
-    assert result_of(checkpoint(tmp_path / "m.ckpt", data))[0] is Result.FAIL
+def test_a_state_dict_alone_is_compared_too(tmp_path: Path) -> None:
+    assert result_of(saved(tensors(), tmp_path / "m.pt"))[0] is Result.PASS
 
 
-def test_a_compressed_checkpoint_is_not_inflated(tmp_path: Path) -> None:
-    path = checkpoint(tmp_path / "m.ckpt", how=zipfile.ZIP_DEFLATED)
+def test_the_models_tensors_elsewhere_in_a_checkpoint_count_for_nothing(tmp_path: Path) -> None:
+    poisoned = {name: bytes([7]) * len(each) for name, each in BYTES.items()}
+    path = checkpoint(tmp_path / "m.ckpt", poisoned, unused=list(tensors().values()))
     assert result_of(path)[0] is Result.FAIL
 
 
-def test_tensors_that_share_memory_stay_open_in_a_checkpoint(tmp_path: Path) -> None:
-    of = [*leaves(), Leaf("model/view", "tensor", digest_of(b""), "float32", (2,), (2,))]
-    assert result_of(checkpoint(tmp_path / "m.ckpt"), of)[0] is Result.OPEN
+def test_swapped_weights_are_found(tmp_path: Path) -> None:
+    data = {"a": bytes(range(12)), "b": bytes(range(12, 24))}
+    of = [
+        Leaf(f"model/{name}", "parameter", digest_of(each), "float32", (3,))
+        for name, each in data.items()
+    ]
+    assert result_of(checkpoint(tmp_path / "m.ckpt", data), of)[0] is Result.PASS
+    swapped = {"a": data["b"], "b": data["a"]}
+    assert result_of(checkpoint(tmp_path / "m.ckpt", swapped), of)[0] is Result.FAIL
+
+
+def test_a_compressed_checkpoint_is_not_inflated(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path / "m.ckpt")
+    zipped(path, records(path), zipfile.ZIP_DEFLATED)
+    assert result_of(path)[0] is Result.FAIL
+
+
+def test_a_record_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path / "m.ckpt")
+    zipped(path, [*records(path), ("archive/data/0", bytes(24))])
+    result, detail = result_of(path)
+    assert result is Result.FAIL
+    assert "two entries" in detail
+
+
+def test_tensors_that_share_memory_are_compared_in_a_checkpoint(tmp_path: Path) -> None:
+    import torch
+
+    from gensyn_lightning.training import state
+
+    whole = torch.arange(12.0).reshape(3, 4)
+    held = {"whole": whole, "row": whole[1], "tied": whole, "turned": torch.rand(2, 3)}
+    of = list(state.encode({"model": held}).leaves)
+    path = saved({"state_dict": held}, tmp_path / "m.ckpt")
+    assert [each.path for each in of if each.alias] == ["model/row"]
+    assert result_of(path, of)[0] is Result.PASS
+    for other in ({"row": whole[2]}, {"tied": whole + 1}):
+        path = saved({"state_dict": held | other}, tmp_path / "m.ckpt")
+        assert result_of(path, of)[0] is Result.FAIL
+    turned = held["turned"].T.contiguous().T
+    result, detail = result_of(saved({"state_dict": held | {"turned": turned}}, path), of)
+    assert result is Result.OPEN
+    assert "turned" in detail
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return os.system, ("touch ran",)
+
+
+def test_what_loading_would_run_leaves_a_checkpoint_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for more in ({"callbacks": Evil()}, {"state_dict": Evil()}):
+        result, detail = result_of(checkpoint(tmp_path / "m.ckpt", **more))
+        assert result is Result.OPEN
+        assert "system, and loading the file would run that" in detail
+    path = checkpoint(tmp_path / "m.ckpt", {**BYTES, "net.bias": bytes(11) + b"\1"}, more=Evil())
+    assert result_of(path)[0] is Result.FAIL
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_is_no_tensor_in_a_state_dict_stays_open(tmp_path: Path) -> None:
+    state = {**tensors(), "net._extra_state": 1}
+    assert result_of(checkpoint(tmp_path / "m.ckpt", state_dict=state))[0] is Result.OPEN
+
+
+@pytest.mark.parametrize(("dtype", "shape"), [("int32", (3,)), ("float32", (3, 1))])
+def test_a_tensor_of_another_type_or_shape_is_found_in_a_checkpoint(
+    tmp_path: Path, dtype: str, shape: tuple[int, ...]
+) -> None:
+    import torch
+
+    state = {**tensors(), "net.bias": torch.zeros(shape, dtype=getattr(torch, dtype))}
+    result, detail = result_of(checkpoint(tmp_path / "m.ckpt", state_dict=state))
+    assert result is Result.FAIL
+    assert "net.bias" in detail
 
 
 @pytest.mark.parametrize("data", [b"", b"x" * 100, b"\xff" * 8, bytes(8), DEEP])
@@ -141,11 +228,9 @@ def test_without_leaves_nothing_is_compared(tmp_path: Path) -> None:
     assert result_of(checkpoint(tmp_path / "m.ckpt"), [])[0] is Result.OPEN
 
 
-def test_torchs_own_checkpoint_is_read(tmp_path: Path) -> None:
+def test_checkpoints_of_before_the_zip_are_refused(tmp_path: Path) -> None:
     import torch
 
-    weight = torch.frombuffer(bytearray(BYTES["net.weight"]), dtype=torch.float32).reshape(2, 3)
-    stream = io.BytesIO()
-    torch.save({"state_dict": {"net.weight": weight.clone(), "net.bias": torch.zeros(3)}}, stream)
-    (tmp_path / "m.ckpt").write_bytes(stream.getvalue())
-    assert result_of(tmp_path / "m.ckpt")[0] is Result.PASS
+    path = tmp_path / "m.ckpt"
+    torch.save({"state_dict": tensors()}, path, _use_new_zipfile_serialization=False)
+    assert result_of(path)[0] is Result.FAIL
