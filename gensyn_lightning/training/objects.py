@@ -132,6 +132,28 @@ def capture(nodes: Iterable[Node], baseline: Baseline, known: Mapping[int, str])
     return found
 
 
+def undone(nodes: Iterable[Node], before: Baseline, known: Mapping[int, str]) -> Entries:
+    """Return the plain values that were there `before`, of those that are no longer as they were.
+
+    Raises `StateError` for one that was too large to keep.
+    """
+    found: Entries = {}
+    for node in nodes:
+        kept = before.kept.get(node.path)
+        if node.kind != "value" or (kept is not None and kept.mark == _mark(node, known)):
+            continue
+        if kept is None:
+            found[node.path] = {"gone": True}
+        elif kept.has_copy:
+            found[node.path] = {"value": kept.copy}
+        elif kept.kind == "value":
+            raise StateError(
+                f"{node.path} is changed when loaders are made, and too large to be kept twice",
+                hint="keep what changes in smaller attributes",
+            )
+    return found
+
+
 def is_whole(nodes: Iterable[Node]) -> bool:
     """Return whether records hold all that these objects can remember from call to call."""
     inert = (FunctionType, BuiltinFunctionType, ModuleType, type)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,8 +11,10 @@ from gensyn_lightning.training import loader as journals
 from gensyn_lightning.training import objects, randomness, surroundings
 from gensyn_lightning.training.anatomy import is_open
 from gensyn_lightning.training.loader import Journal
-from gensyn_lightning.training.objects import Baseline, Entries, Root
+from gensyn_lightning.training.objects import Baseline, Entries, Node, Root
 from gensyn_lightning.training.refit import refit
+
+_HOOKED = ("model/", "datamodule/")
 
 
 class Loaders:
@@ -23,7 +26,9 @@ class Loaders:
         self._built: dict[str, dict[str, Any]] = {}
         self._expected: Mapping[str, Any] = {}
         self._journals: list[Journal] = []
+        self._before: tuple[str, Baseline] | None = None
         self.asleep = False
+        self.is_training = False
 
     def expect(self, written: Mapping[str, Any]) -> None:
         """From now on make loaders from the generators they were made from before."""
@@ -39,9 +44,18 @@ class Loaders:
             randomness.write(expected["generators"])
         self._built[stage] = {"epoch": epoch, "generators": randomness.read()}
         self._counts[stage] = 0
+        if self.is_training:
+            self._before = stage, Baseline()
+            self._before[1].settle(*self._program())
 
     def follow(self, loader: Any) -> Any:
-        """Return `loader` with a journal."""
+        """Return `loader`, which was just made, with a journal."""
+        if self._before is not None:
+            (stage, before), self._before = self._before, None
+            nodes, known = self._program()
+            changed = objects.undone(nodes, before, known)
+            if changed:
+                self._built[stage]["before"] = changed
         return journals.follow(loader, self._journal)
 
     def sleep(self, asleep: bool) -> None:
@@ -64,14 +78,25 @@ class Loaders:
             ],
         }
 
+    def before(self, written: Mapping[str, Any]) -> Entries:
+        """Return the values that the program held before it made the loaders `rebuild` will make.
+
+        A hook that counts its calls, or lets batches grow by them, changes some.
+        """
+        found: Entries = {}
+        for stage in ("validation", "training"):
+            if self._must_rebuild(stage, written["built"]):
+                found |= written["built"][stage].get("before", {})
+        return copy.deepcopy(found)  # the hook may add to a list in it
+
     def rebuild(self, written: Mapping[str, Any]) -> None:
         """Make the loaders again that were made after the set-up."""
         trainer, fit = self._trainer, self._trainer.fit_loop
         built = written["built"]
         for stage, loop in (("training", fit), ("validation", fit.epoch_loop.val_loop)):
-            again = built.get(stage)
-            if again is None or again["epoch"] == self._built.get(stage, {}).get("epoch"):
+            if not self._must_rebuild(stage, built):
                 continue
+            again = built[stage]
             progress = fit.epoch_progress.current
             now, progress.processed = progress.processed, again["epoch"]
             trainer.validating = stage == "validation"
@@ -106,6 +131,16 @@ class Loaders:
         for each in (fit._combined_loader, _validation(fit)):
             if each is not None:
                 each.reset()
+
+    def _must_rebuild(self, stage: str, built: Mapping[str, Any]) -> bool:
+        here = self._built.get(stage, {}).get("epoch")
+        return stage in built and built[stage]["epoch"] != here
+
+    def _program(self) -> tuple[list[Node], Mapping[int, str]]:
+        """Return what the model and the datamodule hold, and the places it refers to."""
+        known = surroundings.by_identity(surroundings.places(self._trainer))
+        nodes = objects.walk(surroundings.roots(self._trainer), known)
+        return [each for each in nodes if each.path.startswith(_HOOKED)], known
 
     def _journal(self, loader: Any) -> Journal:
         is_resumed = bool(self._trainer.training)

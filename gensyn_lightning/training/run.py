@@ -127,7 +127,7 @@ class Run:
             self._watcher.state_returns(self._state)
             snapshot.restore(self.trainer, self._state)
             self._state = None
-        self.running = True
+        self.running = self.loaders.is_training = True
         self._watcher.training_begins()
         if self.events > 0:
             # A cut comes just before its loop concludes an iteration.

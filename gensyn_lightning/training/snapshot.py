@@ -85,7 +85,8 @@ def restore(trainer: Any, value: Mapping[str, Any]) -> None:
     baseline = None if run is None else run.baseline
     roots = list(surroundings.roots(trainer))
     entries = _entries(value)
-    refit(roots, entries, known, found, baseline)
+    before = {} if run is None else run.loaders.before(value["loaders"])
+    refit(roots, entries | before, known, found, baseline)
     if run is not None:
         _restore_run(trainer, run, value)
         refit(roots, entries, known, found, baseline)

@@ -371,6 +371,24 @@ def _datamodule(pl: Any, kinds: Any, folder: Path) -> Fit:
     return trainer, (kinds.Net(),), {"datamodule": kinds.Data()}
 
 
+def _growing(pl: Any, kinds: Any, folder: Path) -> Fit:
+    class Growing(kinds.Data):  # type: ignore[misc, name-defined]
+        """Makes larger batches each time it is asked for a loader, and remembers that it was."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.size = 2
+            self.asked: list[int] = []
+
+        def train_dataloader(self) -> Any:
+            self.size += 1
+            self.asked.append(self.size)
+            return DataLoader(plain(), batch_size=self.size, shuffle=True, drop_last=True)
+
+    trainer = _trainer(pl, folder, reload_dataloaders_every_n_epochs=1)
+    return trainer, (kinds.Net(),), {"datamodule": Growing()}
+
+
 def _several(pl: Any, kinds: Any, folder: Path) -> Fit:
     class Pair(kinds.Net):  # type: ignore[misc, name-defined]
         """Takes a batch from each of two loaders of unlike length."""
@@ -500,6 +518,7 @@ PROGRAMS: dict[str, Callable[..., Fit]] = {
     "steps": _net(max_epochs=-1, max_steps=17),
     "stream without length": _stream,
     "datamodule reloaded": _datamodule,
+    "batches that grow": _growing,
     "several loaders": _several,
     "averaged weights": _averaging,
     "moving average": _moving_average,
