@@ -6,15 +6,18 @@ cut: then the fit goes on differently than it would have, and that shows in the 
 
 from __future__ import annotations
 
+import json
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gensyn_lightning.errors import NotReplayable
+from gensyn_lightning.errors import CaptureError, NotReplayable
 from gensyn_lightning.node.runner import Runner
 from gensyn_lightning.protocol.digest import ZERO, Digest
 from gensyn_lightning.training import outputs, state
+from gensyn_lightning.training.asked import FILE_NAME
 from gensyn_lightning.training.leaf import Leaf
 from gensyn_lightning.training.request import SegmentRequest, SegmentResult
 from gensyn_lightning.training.returning import Result
@@ -37,6 +40,11 @@ class Preflight:
 
     result: SegmentResult
     scratch: Path
+
+    def asked(self) -> list[str]:
+        """Return the environment variables that the program looked for and did not find."""
+        found = self.scratch / FILE_NAME
+        return list(json.loads(found.read_bytes())) if found.exists() else []
 
     def as_result(self) -> Result:
         """Return what the first batches gave as if it had been the whole fit."""
@@ -124,6 +132,17 @@ class Trial:
         folder = self.scratch / name
         folder.mkdir(mode=0o700)
         return Preflight(self.runner.run(request, folder, None, limit_s, stop), folder)
+
+
+def must_not_ask(tried: Preflight, environment: Mapping[str, str]) -> None:
+    """Raise `CaptureError` if the program looked for a variable that this machine has set."""
+    for name in tried.asked():
+        if name in environment:
+            raise CaptureError(
+                f"the program reads the environment variable {name} inside the fit, "
+                "where it is not set: variables do not travel",
+                hint="read it before `fit` is called and keep the value in the module",
+            )
 
 
 def compare(here: Preflight, there: Preflight) -> None:

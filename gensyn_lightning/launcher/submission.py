@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import shutil
 import tempfile
@@ -29,7 +30,7 @@ from gensyn_lightning.launcher.display import Display
 from gensyn_lightning.launcher.handing_over import HandingOver
 from gensyn_lightning.launcher.options import Options
 from gensyn_lightning.launcher.outcome import REPORT_NAME, Effort, Outcome, check, conclude
-from gensyn_lightning.launcher.preflight import Preflight, Trial
+from gensyn_lightning.launcher.preflight import Preflight, Trial, must_not_ask
 from gensyn_lightning.launcher.reach import Reach, reach
 from gensyn_lightning.network import Home, Network, jobs
 from gensyn_lightning.node.runner import Runner
@@ -184,7 +185,9 @@ class Submission:
         )
         runner = Runner(Path(network.info.zygote))
         trial = Trial(runner, captured.manifest_digest, artifacts, folder)
-        return trial.everything() if self.options.preflight else trial.run()
+        tried = trial.everything() if self.options.preflight else trial.run()
+        must_not_ask(tried, os.environ)
+        return tried
 
     def _submit(self, network: Reach, captured: Captured, tried: Preflight) -> Job:
         parameters = terms.parameters(

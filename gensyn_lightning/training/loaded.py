@@ -13,6 +13,7 @@ import torch
 
 from gensyn_lightning.protocol.digest import Digest
 from gensyn_lightning.training import forking, normal, recorder
+from gensyn_lightning.training.asked import Asked
 from gensyn_lightning.training.console import Console
 from gensyn_lightning.training.folders import lay_out
 from gensyn_lightning.training.manifest import read_manifest
@@ -42,7 +43,9 @@ class Loaded:
         self.calls = recorder.Calls(self.folders)
         self.console = Console()
         self.workspace = Workspace(self.manifest, self.folders, artifacts, scratch / "files")
+        self.asked = Asked()
         self.tape.install()
+        self.asked.install()
         self.console.install()
         before = self._traces()
         self.program = self._load(artifacts)

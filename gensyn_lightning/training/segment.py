@@ -21,6 +21,7 @@ from gensyn_lightning.protocol.canonical import json_bytes
 from gensyn_lightning.protocol.commitment import Outcome
 from gensyn_lightning.protocol.digest import ZERO, Digest, digest_of
 from gensyn_lightning.training import (
+    asked,
     named,
     numerics,
     outputs,
@@ -83,7 +84,7 @@ class _Segment(Watcher):
         self._manifest, self._program = loaded.manifest, loaded.program
         self._scratch, self._folders = loaded.scratch, loaded.folders
         self._tape, self._calls, self._console = loaded.tape, loaded.calls, loaded.console
-        self._workspace = loaded.workspace
+        self._workspace, self._asked = loaded.workspace, loaded.asked
         self._classes = Classes(loaded.program)
         self._witness = Witness(request.start_root)
         self._is_watching = False
@@ -168,6 +169,8 @@ class _Segment(Watcher):
         self._write("outputs.json", outputs.encode(wrote))
         if self._request.trace:
             self._write("trace.json", json_bytes({"events": self._trace}))
+        if self._asked.names:
+            self._write(asked.FILE_NAME, json_bytes(sorted(self._asked.names)))
         with _Timed(self):
             witness_root = self._witness.root()
         kind, message = self._raised or ("", "")

@@ -7,19 +7,20 @@
 5. The module holds a file open for writing, which cannot travel.
 6. A file is read inside the fit; it is not there.
 7. A file that lay in the trainer's folder before is added to; what was in it did not travel.
-8. A tensor is moved to "cuda" by hand in `training_step`.
-9. An operator has no reproducible definition.
-10. What the program counts in a global is lost when the fit is cut.
-11. The model is given parameters while it trains.
-12. `audit` is none of its words and no share.
-13. The budget is above the balance.
-14. The coordinator's address is wrong.
-15. No network runs.
-16. `gensyn verify` is given a file that is not there.
-17. `gensyn verify` is given a file that is no report.
-18. A job is called by another name than its own.
-19. The script is misspelt.
-20. A variable is misspelt in a notebook.
+8. An environment variable is read inside the fit; it is not set there.
+9. A tensor is moved to "cuda" by hand in `training_step`.
+10. An operator has no reproducible definition.
+11. What the program counts in a global is lost when the fit is cut.
+12. The model is given parameters while it trains.
+13. `audit` is none of its words and no share.
+14. The budget is above the balance.
+15. The coordinator's address is wrong.
+16. No network runs.
+17. `gensyn verify` is given a file that is not there.
+18. `gensyn verify` is given a file that is no report.
+19. A job is called by another name than its own.
+20. The script is misspelt.
+21. A variable is misspelt in a notebook.
 """
 
 import json
@@ -32,6 +33,7 @@ from pathlib import Path
 import pytest
 
 PROGRAM = """
+import os
 import sys
 import threading
 import pytorch_lightning as pl
@@ -60,6 +62,8 @@ class Line(pl.LightningModule):
             open("weights.csv").read()
         if MISTAKE == "append":
             open(f"{self.trainer.default_root_dir}/history.txt", "a").write("again")
+        if MISTAKE == "variable":
+            x = x * float(os.environ.get("LINE_SCALE", "1"))
         if MISTAKE == "prune":
             torch.nn.utils.prune.identity(self.net, "weight")
         if MISTAKE == "cuda":
@@ -105,6 +109,7 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     (folder / "kept/history.txt").write_text("last week")
     (folder / "notes.json").write_text('{"loss": 0.1}')
     environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "GENSYN_HOME": str(folder / "g")}
+    environ |= {"LINE_SCALE": "3"}
     environ |= {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
 
     def run(*arguments: str, module: str = "gensyn_lightning.cli.__main__", **more: str) -> Done:
@@ -139,6 +144,7 @@ def last_line(done: Done) -> str:
         ("append", "history.txt", "a new file"),
         ("cuda", "CUDA", "self.device"),
         ("operator", "special_bessel_j0", "line.py:"),
+        ("variable", "LINE_SCALE", "keep the value"),
         ("prune", "net.weight_mask", "setup()"),
         ("global", "after a cut", "attributes of the module"),
     ],

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from gensyn_lightning.errors import NotReplayable
-from gensyn_lightning.launcher.preflight import Preflight, compare
+from gensyn_lightning.errors import CaptureError, NotReplayable
+from gensyn_lightning.launcher.preflight import Preflight, compare, must_not_ask
 from gensyn_lightning.protocol.commitment import Outcome
 from gensyn_lightning.protocol.digest import ZERO, Digest
 from gensyn_lightning.training import state
@@ -76,3 +76,12 @@ def test_the_first_batch_can_stand_for_the_whole_fit(tmp_path: Path) -> None:
     result = tried.as_result()
     assert result.outcome is Outcome.CONTINUES
     assert result.state.root == tried.result.end_root
+
+
+def test_a_variable_that_is_set_here_and_not_there_is_named(tmp_path: Path) -> None:
+    tried = run(tmp_path / "a")
+    must_not_ask(tried, {"RATE": "1"})
+    (tried.scratch / "asked.json").write_text('["RATE", "TERM_PROGRAM"]')
+    must_not_ask(tried, {"HOME": "/root"})
+    with pytest.raises(CaptureError, match="RATE"):
+        must_not_ask(tried, {"RATE": "1"})
