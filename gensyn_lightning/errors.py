@@ -4,7 +4,7 @@ GensynError                      every error; `hint` says what to do next
 ├─ ConfigError                   a setting is missing or wrong
 ├─ CaptureError                  the program cannot be shipped as it is
 │  ├─ VersionSkew                interpreter or packages differ between here and there
-│  └─ NotReplayable              two runs of the same batch gave different states
+│  └─ NotReplayable              two runs of the same batches gave different states
 ├─ StateError                    a value cannot be expressed as canonical state
 ├─ ProgramRaised                 the user's own code raised on the network
 ├─ ProtocolError                 a rule was broken (by us: a bug; by a peer: refuse it)
@@ -23,6 +23,7 @@ GensynError                      every error; `hint` says what to do next
 │  └─ InsufficientBalance        the balance is below the price
 ├─ ArtifactError                 bytes missing, or not the bytes that were named
 ├─ ReportError                   a report that does not hold
+│  └─ Unreadable                 a file whose meaning only running it would tell
 ├─ SandboxError                  no runner can be started safely here
 ├─ ProgramError                  a scalar program that is not well formed
 └─ NotReproducible               an operator that has no reproducible definition
@@ -56,7 +57,7 @@ class VersionSkew(CaptureError):
 
 
 class NotReplayable(CaptureError):
-    """Two runs of the same batch gave different states."""
+    """Two runs of the same batches, one of them across a cut or not, gave different states."""
 
 
 class StateError(GensynError):
@@ -129,6 +130,10 @@ class ArtifactError(GensynError):
 
 class ReportError(GensynError):
     """A report that does not hold."""
+
+
+class Unreadable(ReportError):
+    """A file whose meaning only running it would tell."""
 
 
 class SandboxError(GensynError):

@@ -84,14 +84,14 @@ class Trial:
                 first = self._tried("preflight", replace(self._request(), beyond=True))
                 target.write_text(str(first.result.end_event))
                 tape.hardlink_to(first.scratch / TAPE_NAME)
-                rest = beside.submit(self._rest, first)
+                rest = beside.submit(self._rest, first, stop)
                 compare(first, second.result())
                 _compare_rest(first, rest.result())
             finally:
                 stop.set()
         return first
 
-    def _rest(self, first: Preflight) -> Preflight | None:
+    def _rest(self, first: Preflight, stop: threading.Event) -> Preflight | None:
         """Run what came after the cut again, from the state there; None if there was no cut."""
         kept = next(first.scratch.glob(f"{KEPT}/*"), None)
         if kept is None:
@@ -100,7 +100,8 @@ class Trial:
         artifacts.mkdir()
         for folder in (self.artifacts, first.scratch / "files"):
             for each in folder.glob("*"):
-                (artifacts / each.name).symlink_to(each.absolute())
+                if not (artifacts / each.name).exists():
+                    (artifacts / each.name).symlink_to(each.absolute())
         request = SegmentRequest(
             manifest=self.manifest,
             artifacts=artifacts,
@@ -110,7 +111,7 @@ class Trial:
             start_root=ZERO,
             tape=first.scratch / TAPE_NAME,
         )
-        return self._tried("rest", request)
+        return self._tried("rest", request, TIMEOUT_S, stop)
 
     def _request(self) -> SegmentRequest:
         return SegmentRequest(

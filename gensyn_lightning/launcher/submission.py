@@ -16,7 +16,6 @@ from typing import Any
 from gensyn_lightning import config as settings
 from gensyn_lightning.client import Client
 from gensyn_lightning.errors import (
-    GensynError,
     InvalidProof,
     InvalidTransition,
     NetworkError,
@@ -40,7 +39,7 @@ from gensyn_lightning.protocol.job import Job, JobId, Reason, State, display_id,
 from gensyn_lightning.training.capture import Captured, capture
 from gensyn_lightning.training.returning import Result, Return
 
-CANCEL_S = 60.0
+CANCEL_S, CANCEL_AGAIN_S = 60.0, 5.0
 WHY = {
     Reason.CANCELLED: "was cancelled",
     Reason.TIMED_OUT: "took too long",
@@ -242,23 +241,22 @@ class Submission:
 
         A thread does it: a job that nobody works on has no events either.
         """
+        over = threading.Event()
 
         def stop() -> None:
-            try:
-                _cancel(network.client, name)
-            except GensynError as error:
-                self.display.say(
-                    f"{display_id(name)} took too long and could not be stopped: {error}"
-                )
+            wait_s = limit_s
+            while not over.wait(wait_s):
+                wait_s = CANCEL_AGAIN_S
+                with contextlib.suppress(NetworkError):  # whoever follows the job says so
+                    _cancel(network.client, name)
+                    return
 
-        timer = threading.Timer(limit_s, stop)
-        timer.daemon = True
         if limit_s:
-            timer.start()
+            threading.Thread(target=stop, daemon=True).start()
         try:
             yield
         finally:
-            timer.cancel()
+            over.set()
 
     def _finish(
         self,

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gensyn_lightning.errors import ArtifactError
+from gensyn_lightning.errors import ArtifactError, Unreadable
 from gensyn_lightning.report import archive, pickled
-from gensyn_lightning.report.pickled import Table, Tensor, Unreadable, would_run
+from gensyn_lightning.report.pickled import Table, Tensor, would_run
 from gensyn_lightning.report.stored import Stored
 from gensyn_lightning.training.layout import ITEM_SIZES, dense_strides
 

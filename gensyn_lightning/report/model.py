@@ -16,13 +16,13 @@ from typing import Any, BinaryIO
 
 from blake3 import blake3
 
-from gensyn_lightning.errors import ArtifactError, ReportError
+from gensyn_lightning.errors import ArtifactError, ReportError, Unreadable
 from gensyn_lightning.protocol.canonical import JSON_DEPTH_MAX, check_nesting
 from gensyn_lightning.protocol.digest import Digest, digest_of
 from gensyn_lightning.report import checkpoint
 from gensyn_lightning.report.finding import Findings, Left, Level, Result, must
 from gensyn_lightning.report.leaves import MODEL_PREFIX, model_leaves
-from gensyn_lightning.report.pickled import Unreadable, would_run
+from gensyn_lightning.report.pickled import would_run
 from gensyn_lightning.report.stored import Stored
 from gensyn_lightning.training import tree
 from gensyn_lightning.training.leaf import SAFETENSORS_CODES, VALUE, Leaf

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gensyn_lightning.errors import ArtifactError, ReportError
+from gensyn_lightning.errors import ArtifactError, Unreadable
 from gensyn_lightning.training.layout import ITEM_SIZES, extent
 from gensyn_lightning.training.leaf import DIMENSIONS_MAX, ELEMENTS_MAX
 
@@ -48,10 +48,6 @@ _HARMLESS = {
     "torch Size",
     "torch device",
 }
-
-
-class Unreadable(ReportError):
-    """A pickle whose meaning cannot be told without running it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
-import sysconfig
 from pathlib import Path
 from typing import Any
+
+from gensyn_lightning.training.installed import installed_folders
 
 FILE_NAME = "asked.json"
 NAMES_MAX = 1000
 _WRAPPERS = frozenset({"os", "_collections_abc", "collections.abc", __name__})
-_LIBRARIES = tuple({f"{sysconfig.get_path(name)}/" for name in ("stdlib", "purelib", "platlib")})
 
 
 class Asked:
@@ -25,9 +25,12 @@ class Asked:
         self.names: set[str] = set()
 
     def install(self) -> None:
-        """Listen to every look into `os.environ` of this process; there is no way back."""
+        """Listen to every look into `os.environ` of this process; there is no way back.
+
+        A variable that is then set, as `setdefault` does, was not read.
+        """
         environ: Any = type(os.environ)
-        real = environ.__getitem__
+        real, real_set = environ.__getitem__, environ.__setitem__
 
         def look(variables: Any, name: Any) -> Any:
             try:
@@ -37,7 +40,11 @@ class Asked:
                     self.names.add(name)
                 raise
 
-        environ.__getitem__ = look
+        def put(variables: Any, name: Any, value: Any) -> None:
+            self.names.discard(name)
+            real_set(variables, name, value)
+
+        environ.__getitem__, environ.__setitem__ = look, put
 
 
 def _by_program() -> bool:
@@ -46,4 +53,4 @@ def _by_program() -> bool:
     while frame.f_back is not None and frame.f_globals.get("__name__") in _WRAPPERS:
         frame = frame.f_back
     here = str(Path(__file__).parent.parent)
-    return not frame.f_code.co_filename.startswith((*_LIBRARIES, here, "<frozen"))
+    return not frame.f_code.co_filename.startswith((*installed_folders(), here, "<frozen"))

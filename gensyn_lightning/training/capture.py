@@ -9,7 +9,6 @@ import os
 import platform
 import random
 import sys
-import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -25,6 +24,7 @@ from gensyn_lightning.protocol.digest import Digest, digest_of
 from gensyn_lightning.training.declared import declare, describe_logger
 from gensyn_lightning.training.folders import PathMap
 from gensyn_lightning.training.hashing import digest_of_memory
+from gensyn_lightning.training.installed import installed_folders
 from gensyn_lightning.training.manifest import (
     FLAVOURS,
     SCHEMA,
@@ -151,7 +151,7 @@ def flavour_of(trainer: Any) -> str:
 
 def project_modules() -> Iterator[ModuleType]:
     """Yield the loaded modules of the user's own project, which no other machine can import."""
-    installed = _installed_folders()
+    installed = installed_folders()
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
         if name == "__main__" or not isinstance(file, str):
@@ -278,12 +278,3 @@ def _packages(flavour: str, modules: set[str]) -> tuple[Package, ...]:
 @cache
 def _distributions() -> Mapping[str, list[str]]:
     return importlib.metadata.packages_distributions()
-
-
-@cache
-def _installed_folders() -> tuple[str, ...]:
-    kinds = ("stdlib", "platstdlib", "purelib", "platlib")
-    found = {os.path.realpath(sysconfig.get_path(kind)) for kind in kinds}
-    found |= {sysconfig.get_path(kind) for kind in kinds}
-    found |= {each for each in sys.path if Path(each).name in ("site-packages", "dist-packages")}
-    return tuple(each.rstrip("/") + "/" for each in sorted(found))

@@ -14,12 +14,15 @@ from typing import Any
 
 from gensyn_lightning.errors import StateError
 
+_EVENTS = frozenset({"open", "os.rename", "os.link", "os.truncate"})
+
 
 class NamesOnly:
     """A set of such files; one that is replaced, or opened to be written anew, leaves it."""
 
     def __init__(self) -> None:
         self._paths: set[str] = set()
+        self._refused: StateError | None = None
 
     def add(self, path: Path) -> None:
         """Take in an empty file."""
@@ -34,19 +37,28 @@ class NamesOnly:
         return os.path.realpath(path) in self._paths and path.stat().st_size == 0
 
     def guard(self) -> None:
-        """Have this process refuse to open such a file as it is; there is no way back."""
+        """Have this process refuse to use such a file as it is; there is no way back."""
         sys.addaudithook(self._hear)
 
+    def must_be_untouched(self) -> None:
+        """Raise what was refused before, should the program have caught it."""
+        if self._refused is not None:
+            raise self._refused
+
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event != "open" or not self._paths or isinstance(arguments[0], int):
+        if event not in _EVENTS or not self._paths or isinstance(arguments[0], int):
             return
         path = Path(os.fsdecode(arguments[0]))
         if os.path.realpath(path) not in self._paths:
             return
-        if arguments[2] & os.O_TRUNC or (path.exists() and path.stat().st_size):
+        flags = arguments[2] if event == "open" else 0
+        if flags & os.O_EXCL:
+            return  # it is there, and that is all that matters
+        if flags & os.O_TRUNC or (path.exists() and path.stat().st_size):
             self._paths.discard(os.path.realpath(path))
             return
-        raise StateError(
+        self._refused = StateError(
             f"{path.name} was in its folder before the fit, and what is in it does not travel",
             hint="load it before `fit` is called, or write to a new file",
         )
+        raise self._refused

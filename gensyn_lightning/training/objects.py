@@ -133,24 +133,17 @@ def capture(nodes: Iterable[Node], baseline: Baseline, known: Mapping[int, str])
 
 
 def undone(nodes: Iterable[Node], before: Baseline, known: Mapping[int, str]) -> Entries:
-    """Return the plain values that were there `before`, of those that are no longer as they were.
+    """Return the plain values that were there `before`, of those that are others now.
 
-    Raises `StateError` for one that was too large to keep.
+    A large value, or one that is no plain value any more, is not among them.
     """
     found: Entries = {}
     for node in nodes:
         kept = before.kept.get(node.path)
-        if node.kind != "value" or (kept is not None and kept.mark == _mark(node, known)):
+        if kept is None or node.kind != "value" or not kept.has_copy:
             continue
-        if kept is None:
-            found[node.path] = {"gone": True}
-        elif kept.has_copy:
+        if kept.mark != _mark(node, known):
             found[node.path] = {"value": kept.copy}
-        elif kept.kind == "value":
-            raise StateError(
-                f"{node.path} is changed when loaders are made, and too large to be kept twice",
-                hint="keep what changes in smaller attributes",
-            )
     return found
 
 

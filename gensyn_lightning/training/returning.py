@@ -7,7 +7,6 @@ constructor runs.
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import warnings
@@ -20,7 +19,7 @@ import torch
 
 from gensyn_lightning.errors import Malformed, StateError
 from gensyn_lightning.protocol.commitment import Outcome
-from gensyn_lightning.training import methods, raised, recorder, snapshot, state
+from gensyn_lightning.training import landing, methods, raised, recorder, snapshot, state
 from gensyn_lightning.training.capture import Captured
 from gensyn_lightning.training.confined import ConfinedFolders
 from gensyn_lightning.training.files import State
@@ -73,7 +72,7 @@ class Return:
         value = state.decode(result.state, folders=self.places, resolve=resolve_loaded)
         if not same_program:
             snapshot.must_match(self.trainer, value)
-        self._must_stay(value)
+        landing.check(self.trainer, snapshot.entries_of(value), self.confined)
         self.deliver(result.outputs, result.files)
         for each in result.outputs:
             tell(self._loggers, each.calls, self.places)
@@ -87,17 +86,6 @@ class Return:
         if result.outcome is Outcome.RAISED:
             text = "\n".join(each.text for each in trace)
             raise raised.read(value["raised"], text).rebuild()
-
-    def _must_stay(self, value: Mapping[str, Any]) -> None:
-        """Raise `Malformed` if the next fit would write where this one had declared nothing."""
-        before = {"trainer/_default_root_dir": self.trainer._default_root_dir}
-        for index, callback in enumerate(self.trainer.callbacks):
-            before[f"callbacks/{index}/dirpath"] = getattr(callback, "dirpath", None)
-        for path, known in before.items():
-            after = value[path.partition("/")[0]].get(path, {}).get("value")
-            moved = isinstance(after, str | os.PathLike) and after != known
-            if moved and not self.confined.has(after):
-                raise Malformed(f"the state moves {path} to a folder that was not declared")
 
     def deliver(self, outputs: Sequence[Outputs], stored: Path) -> None:
         """Write what several segments left of their files; `stored` holds them by digest."""

@@ -225,6 +225,7 @@ class _Segment(Watcher):
         self._progress(kind)
 
     def settled(self, can_cut: bool) -> None:
+        self._workspace.names_only.must_be_untouched()
         if self._request.trace:
             self._trace.append([self._run.events, self._encoded().root.hex(), can_cut])
         self._at(self._run.events)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from gensyn_lightning.errors import StateError
+from gensyn_lightning.errors import Malformed, StateError
 from gensyn_lightning.training import (
     finished,
     loops,
@@ -84,13 +84,28 @@ def restore(trainer: Any, value: Mapping[str, Any]) -> None:
             optimizing.read(optimizer, value["optimizers"][path], found)
     baseline = None if run is None else run.baseline
     roots = list(surroundings.roots(trainer))
-    entries = _entries(value)
+    entries = entries_of(value)
     before = {} if run is None else run.loaders.before(value["loaders"])
     refit(roots, entries | before, known, found, baseline)
     if run is not None:
         _restore_run(trainer, run, value)
         refit(roots, entries, known, found, baseline)
     randomness.write(value["generators"])
+
+
+def entries_of(value: Mapping[str, Any]) -> Entries:
+    """Return what a state says of the program's objects; raise `Malformed` if it is none."""
+    found: Entries = {}
+    for section in sorted(set(_SECTIONS.values())):
+        if not isinstance(value.get(section), Mapping):
+            raise Malformed(f"the state has no {section}")
+        for path, entry in value[section].items():
+            if "/" not in path or (isinstance(entry, Mapping) and "groups" in entry):
+                continue
+            if _SECTIONS.get(path.partition("/")[0]) != section or not isinstance(entry, Mapping):
+                raise Malformed(f"{path[:80]} does not belong into the state's {section}")
+            found[path] = dict(entry)
+    return found
 
 
 def must_match(trainer: Any, value: Mapping[str, Any]) -> None:
@@ -159,15 +174,6 @@ def _model(trainer: Any) -> dict[str, Any]:
     return {
         **dict(model.named_parameters(remove_duplicate=False)),
         **dict(model.named_buffers(remove_duplicate=False)),
-    }
-
-
-def _entries(value: Mapping[str, Any]) -> Entries:
-    return {
-        path: entry
-        for section in sorted(set(_SECTIONS.values()))
-        for path, entry in value[section].items()
-        if not (isinstance(entry, Mapping) and "groups" in entry) and "/" in path
     }
 
 

@@ -189,6 +189,6 @@ def test_a_state_cannot_move_the_folders_of_the_next_fit(
     pl = importlib.import_module(FLAVOURS[0])
     saver = pl.callbacks.ModelCheckpoint(dirpath=tmp_path / "kept")
     trainer, model = build(FLAVOURS[0], runner, callbacks=[saver], max_steps=2)
-    with pytest.raises(Malformed, match="was not declared"):
+    with pytest.raises(Malformed, match="nothing was declared"):
         trainer.fit(model)
     assert saver.dirpath == str(tmp_path / "kept")

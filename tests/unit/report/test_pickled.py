@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from zips import records, saved
 
-from gensyn_lightning.errors import ArtifactError
+from gensyn_lightning.errors import ArtifactError, Unreadable
 from gensyn_lightning.report import pickled
-from gensyn_lightning.report.pickled import Opaque, Table, Tensor, Unreadable
+from gensyn_lightning.report.pickled import Opaque, Table, Tensor
 
 HEAD, DICT = b"\x80\x02", b"}"
 

@@ -11,11 +11,12 @@ from gensyn_lightning.training.asked import Asked
 @pytest.fixture
 def asked() -> Iterator[Asked]:
     kind = type(os.environ)
-    real = kind.__getitem__
+    real, real_set = kind.__getitem__, kind.__setitem__
     made = Asked()
     made.install()
     yield made
     kind.__getitem__ = real  # type: ignore[method-assign]
+    kind.__setitem__ = real_set  # type: ignore[method-assign]
 
 
 def test_every_way_to_ask_counts(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,3 +36,10 @@ def test_every_way_to_ask_counts(asked: Asked, monkeypatch: pytest.MonkeyPatch) 
 def test_what_libraries_ask_for_does_not(asked: Asked) -> None:
     os.path.expandvars("$NOT_SET_ANYWHERE")
     assert asked.names == set()
+
+
+def test_a_default_that_is_set_was_not_read(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MADE_UP", "")
+    monkeypatch.delenv("MADE_UP")
+    os.environ.setdefault("MADE_UP", "1")
+    assert "MADE_UP" not in asked.names

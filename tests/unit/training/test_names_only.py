@@ -57,3 +57,26 @@ def test_so_it_is_once_it_was_replaced(file: Path) -> None:
     other.write_text("whole")
     other.replace(file)
     assert file.read_text() == "whole"
+
+
+def test_it_is_not_moved_either(file: Path) -> None:
+    with pytest.raises(StateError):
+        file.rename(file.parent / "history.bak")
+    with pytest.raises(StateError):
+        os.link(file, file.parent / "history.bak")
+
+
+def test_it_is_in_the_way_of_a_file_that_must_be_new(file: Path) -> None:
+    with pytest.raises(FileExistsError):
+        file.open("x")
+
+
+def test_a_refusal_that_a_program_caught_is_not_forgotten(tmp_path: Path) -> None:
+    names = NamesOnly()
+    names.must_be_untouched()
+    names.add(tmp_path / "cache")
+    (tmp_path / "cache").touch()
+    with pytest.raises(StateError):
+        names._hear("open", (str(tmp_path / "cache"), "r", os.O_RDONLY))
+    with pytest.raises(StateError, match="cache was in its folder"):
+        names.must_be_untouched()
