@@ -39,6 +39,7 @@ CODES: Mapping[type[GensynError], str] = MappingProxyType(
         errors.InsufficientBalance: "insufficient-balance",
         errors.ArtifactError: "artifact",
         errors.ReportError: "report",
+        errors.Unreadable: "unreadable",
         errors.SandboxError: "sandbox",
         errors.ProgramError: "program",
         errors.NotReproducible: "not-reproducible",

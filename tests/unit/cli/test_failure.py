@@ -30,6 +30,7 @@ PINNED = {
     "InsufficientBalance": "insufficient-balance",
     "ArtifactError": "artifact",
     "ReportError": "report",
+    "Unreadable": "unreadable",
     "SandboxError": "sandbox",
     "ProgramError": "program",
     "NotReproducible": "not-reproducible",
