@@ -42,10 +42,11 @@ def check(trainer: Any, entries: Entries, confined: ConfinedFolders) -> None:
 def _must_stay(
     name: str, entry: object, before: object, own: str, confined: ConfinedFolders
 ) -> None:
+    known = set(_texts(before))
     for text in _texts(entry):
         parts = text.replace("\\", "/").split("/")
         inside = confined.has(text) or (own and Path(os.path.abspath(text)).is_relative_to(own))
-        if (os.path.isabs(text) or ".." in parts) and not inside and text != _text(before):
+        if (os.path.isabs(text) or ".." in parts) and not inside and text not in known:
             raise Malformed(f"the state moves {name} to where nothing was declared")
 
 
@@ -55,14 +56,10 @@ def _must_be(name: str, entry: object, before: object) -> None:
         raise Malformed(f"the state changes {name}, by which files are called")
 
 
-def _text(value: object) -> str:
-    return os.fspath(value) if isinstance(value, str | Path) else ""
-
-
 def _texts(value: object) -> Iterator[str]:
     """Yield every text in a value, the keys of its dicts too."""
     if isinstance(value, str | Path):
-        yield _text(value)
+        yield os.fspath(value)
     elif isinstance(value, Mapping):
         for key, each in value.items():
             yield from _texts(key)

@@ -70,6 +70,8 @@ def test_what_a_fit_does_to_them_may_be(back: Back, tmp_path: Path) -> None:
     back.check(SAVER + "last_model_path", str(kept / "last.ckpt"))
     back.check(SAVER + "best_k_models", {str(kept / "best-v1.ckpt"): 0.5})
     back.check(SAVER + "filename", "best")
+    back.saver.copies = ["/mnt/copies"]
+    back.check(SAVER + "copies", ["/mnt/copies", str(kept)])
     back.check("callbacks/0/stopping_reason_message", "see /var/log, or ../notes")
 
 
